@@ -1,0 +1,114 @@
+# The commands of this project. `make` alone lists them; README.md says how they belong together.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+ENV ?= local
+DATASET ?= dogs
+export LOCAL_AWS_HOME ?= $(CURDIR)/build/local_aws
+export PYTHONPATH := $(CURDIR)
+
+PYTHON := .venv/bin/python
+PACKAGES := $(CURDIR)/build/packages
+# What belongs to one environment. The stand-in keeps its own, so that it goes when the stand-in goes.
+STATE := $(if $(filter local,$(ENV)),$(LOCAL_AWS_HOME)/environment,$(CURDIR)/build/$(ENV))
+OUTPUTS := $(STATE)/outputs.json
+IN_CLOUD := ops/in_cloud.sh $(ENV)
+
+TERRAFORM := terraform -chdir=terraform
+VARIABLES := -input=false -compact-warnings -var-file=environments/$(ENV).tfvars \
+	-var=function_package=$(PACKAGES)/function.zip
+export TF_DATA_DIR := $(STATE)/terraform
+export TF_PLUGIN_CACHE_DIR ?= $(CURDIR)/build/terraform-plugins
+export TF_IN_AUTOMATION := true
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "; print "usage: make TARGET [ENV=local|dev|prod]\n"} \
+		/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: requirements.txt requirements-uv.txt
+	@ops/check_tools.sh
+	@echo "Installing the Python packages into .venv (once; about 6 GB, most of it PyTorch)"
+	@python3 -m venv .venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@.venv/bin/uv pip install --quiet --python $(PYTHON) --require-hashes -r requirements.txt
+	@touch $@
+
+.PHONY: setup
+setup: .venv/installed ## install what the project needs into .venv
+	@ops/check_tools.sh
+
+.PHONY: lock
+lock: setup ## resolve requirements.in afresh into requirements.txt
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		requirements.in -o requirements.txt
+
+.PHONY: up
+up: setup ## start the stand-in cloud on this machine [PORT=<one of your own>]
+	@$(PYTHON) -m local_aws up $(if $(PORT),--port $(PORT))
+
+.PHONY: down
+down: setup ## stop the stand-in cloud; all that is in it goes with it
+	@$(PYTHON) -m local_aws down
+
+.PHONY: env
+env: setup ## print what points an AWS client at the stand-in: eval "$(make -s env)"
+	@$(PYTHON) -m local_aws env
+
+.PHONY: packages
+packages: setup
+	@$(PYTHON) -m ops.package $(PACKAGES)
+
+.PHONY: init
+init: setup
+	@QUIET=1 $(IN_CLOUD) mkdir -p $(STATE) $(TF_PLUGIN_CACHE_DIR)
+	@ops/terraform_init.sh terraform -backend-config=path=$(STATE)/terraform.tfstate
+
+.PHONY: plan
+plan: init packages ## show what `make infra` would change
+	@$(IN_CLOUD) $(TERRAFORM) plan $(VARIABLES)
+
+.PHONY: infra
+infra: init packages ## provision everything with Terraform
+	@$(IN_CLOUD) $(TERRAFORM) apply -auto-approve $(VARIABLES)
+	@QUIET=1 $(IN_CLOUD) $(TERRAFORM) output -json >$(OUTPUTS)
+
+.PHONY: data
+data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATASET=dogs]
+	@$(IN_CLOUD) $(PYTHON) -m ops.upload --outputs $(OUTPUTS) --dataset $(DATASET) --folder "$(DATA)"
+
+.PHONY: train-sagemaker
+train-sagemaker: packages ## train on SageMaker and follow the log [DATASET=dogs] [ARGS="--epochs 40"]
+	@$(IN_CLOUD) $(PYTHON) -m training.jobs --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
+		--dataset $(DATASET) -- $(ARGS)
+
+.PHONY: deploy
+deploy: init packages ## serve a trained model: the newest, or RUN=<run id>
+	@$(IN_CLOUD) $(PYTHON) -m ops.release deploy --outputs $(OUTPUTS) --run "$(RUN)" \
+		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
+
+.PHONY: predict
+predict: setup ## ask the function for the breed on a photograph: IMAGE=<file>
+	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) $(if $(JSON),--json $(JSON)) "$(IMAGE)"
+
+.PHONY: destroy
+destroy: init packages ## take everything away again (asks first, unless CONFIRM=yes)
+	@[ "$(CONFIRM)" = yes ] || { read -rp "Destroy everything in $(ENV)? Type yes: " answer; [ "$$answer" = yes ]; } \
+		|| { echo "Nothing was destroyed." >&2; exit 1; }
+	@$(IN_CLOUD) $(TERRAFORM) destroy -auto-approve $(VARIABLES)
+	@rm -f $(OUTPUTS)
+
+.PHONY: demo
+demo: setup ## the whole path on this machine [DATA=<folder of photographs>]
+	@$(PYTHON) -m local_aws.demo $(if $(DATA),--data "$(DATA)")
+
+.PHONY: test
+test: setup ## run the tests
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
+
+.PHONY: lint
+lint: setup ## check style and format
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@terraform fmt -check -recursive terraform

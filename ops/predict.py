@@ -1,0 +1,72 @@
+"""Send one photograph through the function and print the likeliest breeds.
+
+python -m ops.predict --outputs build/dev/outputs.json photograph.jpg [--json answer.json]
+"""
+
+import argparse
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from ops.outputs import ToolError, read_outputs, run
+
+_BAR_CHARACTERS = 30
+# What the caller can do about an error of the function; its own message says what happened.
+_REMEDIES = {"not_deployed": "run `make deploy` first.", "busy": "try again in a moment."}
+
+
+def predict(outputs: dict[str, Any], image: bytes) -> dict[str, Any]:
+    """The body of the function's answer. Raises ToolError with the function's own words."""
+    client = boto3.client("lambda", region_name=outputs["region"])
+    response = client.invoke(
+        FunctionName=outputs["function_name"],
+        Qualifier=outputs["function_alias"],
+        Payload=json.dumps({"image_base64": base64.b64encode(image).decode()}),
+    )
+    answer = json.loads(response["Payload"].read())
+    if "FunctionError" in response:
+        raise ToolError(f"The function failed: {answer.get('errorType')}: {answer.get('errorMessage')}")
+    body: dict[str, Any] = json.loads(answer["body"])
+    if answer["statusCode"] != 200:
+        error = body["error"]
+        remedy = _REMEDIES.get(error["code"])
+        raise ToolError(
+            f"{answer['statusCode']} from the function: {error['message']}" + (f" Remedy: {remedy}" if remedy else "")
+        )
+    return body
+
+
+def table(body: dict[str, Any]) -> str:
+    """A line a breed: name, percentage, bar."""
+    rows = body["predictions"]
+    width = max(len(row["label"]) for row in rows)
+    lines = []
+    for row in rows:
+        bar = "█" * round(row["probability"] * _BAR_CHARACTERS)
+        lines.append(f"{row['label']:<{width}}  {row['probability']:6.1%}  {bar}".rstrip())
+    if body["low_confidence"]:
+        lines.append("(not sure: no breed is likely)")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--outputs", type=Path, required=True)
+    parser.add_argument("--json", type=Path, help="also write the function's answer here")
+    parser.add_argument("image", type=Path)
+    arguments = parser.parse_args()
+    try:
+        image = arguments.image.read_bytes()
+    except OSError as error:
+        raise ToolError(f"Cannot read the photograph {arguments.image}: {error.strerror}.") from None
+    body = predict(read_outputs(arguments.outputs), image)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(body))
+    print(table(body))
+
+
+if __name__ == "__main__":
+    run(main)

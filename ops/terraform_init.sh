@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# terraform init for one root: from the registry where it answers, else from a mirror on this machine.
+# usage: ops/terraform_init.sh ROOT [init arguments…]      TF_PLUGIN_MIRROR names a mirror of your own
+set -euo pipefail
+
+root=$1
+shift
+[ -e "${TF_CLI_CONFIG_FILE:-/}" ] || unset TF_CLI_CONFIG_FILE # names a file that is not there
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+init() { terraform -chdir="$root" init -input=false -no-color -lockfile=readonly "$@" >"$log" 2>&1; }
+
+mirrors() {
+  local folder
+  for folder in "${TF_PLUGIN_MIRROR:-}" "$HOME/.terraform.d/plugins" "${XDG_DATA_HOME:-$HOME/.local/share}/terraform/plugins" \
+    /usr/local/share/terraform/plugins /usr/share/terraform/plugins /opt/*; do
+    [ -d "$folder/registry.terraform.io/hashicorp/aws" ] && echo "$folder"
+  done
+}
+
+if [ -z "${TF_PLUGIN_MIRROR:-}" ] && init "$@"; then exit 0; fi
+while read -r mirror; do
+  if init -plugin-dir="$mirror" "$@"; then exit 0; fi
+done < <(mirrors)
+cat "$log" >&2
+echo "Terraform found its AWS provider neither in the registry nor in a mirror: connect to the network, or name a mirror in TF_PLUGIN_MIRROR." >&2
+exit 1
