@@ -1,0 +1,101 @@
+"""The stand-in from the shell: python -m local_aws {up,down,env,leftovers}."""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+import psutil
+
+from local_aws.environment import client_environment, variables_to_unset
+from local_aws.home import HOME_VARIABLE, REPOSITORY, Home, StandInError
+from local_aws.leftovers import leftovers
+
+_START_SECONDS = 60
+_STOP_SECONDS = 25
+
+
+def up(home: Home, port: int) -> str:
+    """Start the stand-in and wait until it answers; leave a running one as it is."""
+    if record := home.read_record():
+        return f"The stand-in is already up at {record['url']}."
+    home.kill_processes()
+    home.create()
+    with home.log.open("wb") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "local_aws.supervisor", "--port", str(port)],
+            cwd=REPOSITORY,
+            env={**os.environ, HOME_VARIABLE: str(home.path), f"{HOME_VARIABLE}_OWNER": str(home.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in this terminal is not meant for it
+        )
+    try:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if supervisor.poll() is not None:
+                raise StandInError(home.log.read_text().strip().splitlines()[-1])
+            if record := home.read_record():
+                return f"The stand-in is up at {record['url']} (log: {home.log})."
+            time.sleep(0.1)
+        raise StandInError(f"The stand-in did not start within {_START_SECONDS} s: read {home.log}.")
+    except BaseException:
+        supervisor.terminate()
+        supervisor.wait()
+        home.kill_processes()
+        raise
+
+
+def down(home: Home) -> str:
+    """Stop the stand-in and delete all that was in it. Always works: what does not stop by itself is killed."""
+    record = home.read_record()
+    if record:
+        supervisor = psutil.Process(record["supervisor_pid"])
+        supervisor.terminate()
+        psutil.wait_procs([supervisor], timeout=_STOP_SECONDS)
+    home.kill_processes()
+    home.remove()
+    return "The stand-in is down, and all that was in it is gone." if record else "The stand-in was not up."
+
+
+def require_up(home: Home) -> str:
+    record = home.read_record()
+    if record is None:
+        raise StandInError("The stand-in is not up: run `make up` first.")
+    return str(record["url"])
+
+
+def shell_environment(home: Home) -> str:
+    """Lines for eval: point any AWS client at the stand-in and hide the user's own profiles."""
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in client_environment(require_up(home)).items()]
+    return "\n".join([*(f"unset {name}" for name in variables_to_unset()), *exports])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local_aws", description=__doc__)
+    parser.add_argument("command", choices=["up", "down", "env", "leftovers"])
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    arguments = parser.parse_args()
+    home = Home.from_environment()
+    try:
+        match arguments.command:
+            case "up":
+                print(up(home, arguments.port))
+            case "down":
+                print(down(home))
+            case "env":
+                print(shell_environment(home))
+            case "leftovers":
+                print(json.dumps(leftovers(require_up(home)), indent=2))
+    except StandInError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The whole path on one machine: the targets that a user would run, one after the other, on a stand-in of their own.
+
+    python -m local_aws.demo [--data FOLDER]
+
+Writes build/demo/report.json, the job's plots beside it, and each target's output to build/demo/logs/.
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+from local_aws.environment import client, client_environment
+from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
+from local_aws.leftovers import leftovers
+
+_FOLDER = REPOSITORY / "build" / "demo"
+_DATASET = "demo"  # a name of its own, so that a user's data set is left alone
+
+
+class StageError(Exception):
+    """A target ended with a non-zero status; the message is the last that it said."""
+
+
+class Demo:
+    """Runs targets and keeps what is to be reported of them."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.home = Home(_FOLDER / "stand_in")
+        self.report: dict[str, Any] = {"stages": []}
+        self._variables = {**os.environ, HOME_VARIABLE: str(self.home.path)}
+
+    def make(self, target: str, *variables: str) -> None:
+        """Run one target, its output going to a log, and print a line with its seconds. Raises StageError."""
+        print(f"  {target:<16}", end="", flush=True)
+        log = _FOLDER / "logs" / f"{target}.log"
+        start = time.monotonic()
+        with log.open("w") as output:
+            status = subprocess.run(
+                ["make", "--no-print-directory", target, "ENV=local", f"DATASET={_DATASET}", *variables],
+                cwd=REPOSITORY,
+                env=self._variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
+        seconds = time.monotonic() - start
+        print(f"{seconds:6.1f} s", flush=True)
+        self.report["stages"].append({"name": target, "seconds": round(seconds, 1)})
+        if status != 0:
+            said = [line for line in log.read_text().splitlines() if line and not line.startswith("make: ***")]
+            raise StageError(f"{target} failed: {said[-1] if said else 'it said nothing'} (all of it: {log})")
+
+    def run(self) -> None:
+        photograph = _FOLDER / "answer.json"
+        self.make("up")
+        self.make("infra")
+        self.make("data", f"DATA={self.data}")
+        self.make("train-sagemaker")
+        self._keep_results()
+        self.make("deploy")
+        self.make("predict", f"IMAGE={self._photograph()}", f"JSON={photograph}")
+        self.report["predictions"] = json.loads(photograph.read_text())["predictions"]
+        self.make("destroy", "CONFIRM=yes")
+        self.report["leftovers"] = leftovers(self._url())
+        self.make("down")
+
+    def _url(self) -> str:
+        record = self.home.read_record()
+        if record is None:
+            raise StageError("The stand-in ended on its own: see build/demo/logs.")
+        return str(record["url"])
+
+    def _photograph(self) -> Path:
+        """The first photograph of the test split, as `make data` laid it out."""
+        return min((REPOSITORY / "build" / "datasets" / _DATASET / "test").rglob("*.*"))
+
+    def _keep_results(self) -> None:
+        """Metrics and plots out of the newest job's output, and the names that Terraform gave."""
+        outputs = json.loads((self.home.path / "environment" / "outputs.json").read_text())
+        self.report["endpoint"] = outputs["endpoint_name"]["value"]
+        self.report["function"] = outputs["function_name"]["value"]
+        bucket = outputs["artifacts_bucket"]["value"]
+        s3 = client("s3", client_environment(self._url()))
+        keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix="runs/")["Contents"]]
+        key = next(key for key in keys if key.endswith("/output/output.tar.gz"))
+        archive = io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        with tarfile.open(fileobj=archive) as tar:
+            tar.extractall(_FOLDER, filter="data")
+        metrics = json.loads((_FOLDER / "metrics.json").read_text())
+        self.report |= {name: metrics[name] for name in ("classes", "test_top1", "test_top5")}
+
+
+def _drawn_data() -> Path:
+    folder = _FOLDER / "drawn"
+    subprocess.run([sys.executable, "-m", "training.drawn_breeds", str(folder)], check=True, cwd=REPOSITORY)
+    return folder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, help="a folder of photographs, train/valid/test/<breed>/<file>")
+    data = parser.parse_args().data
+    Home(_FOLDER / "stand_in").kill_processes()  # of a demo that was killed
+    shutil.rmtree(_FOLDER, ignore_errors=True)
+    (_FOLDER / "logs").mkdir(parents=True)
+    print("The whole path on this machine: no account, no Docker, nothing billed.")
+    demo = Demo(data.resolve() if data else _drawn_data())
+    start = time.monotonic()
+    try:
+        demo.run()
+    except (StageError, KeyboardInterrupt) as error:
+        print(f"\n{error or 'Stopped.'}", file=sys.stderr)
+        demo.make("down")
+        return 1
+    (_FOLDER / "report.json").write_text(json.dumps(demo.report, indent=2))
+    print(f"  {'in all':<16}{time.monotonic() - start:6.1f} s\n")
+    print((_FOLDER / "logs" / "predict.log").read_text())
+    print(
+        f"{demo.report['classes']} breeds, test top-1 {demo.report['test_top1']:.1%}, top-5 "
+        f"{demo.report['test_top5']:.1%}. Report and plots: {_FOLDER.relative_to(REPOSITORY)}/"
+    )
+    if demo.report["leftovers"]:
+        print(f"Left over after destroy: {', '.join(demo.report['leftovers'])}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

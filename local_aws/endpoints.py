@@ -1,0 +1,250 @@
+"""CreateEndpoint that really serves: each endpoint is our own serving process behind InvokeEndpoint."""
+
+import socket
+import sys
+import tarfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from moto.sagemaker.models import sagemaker_backends
+from werkzeug.wrappers import Request, Response
+
+from local_aws.cloud import Cloud, LogStream, ServiceError, split_s3_uri
+from local_aws.environment import ACCOUNT_ID, REGION
+from local_aws.processes import Child, base_environment
+
+_READY_SECONDS = 120
+_INVOKE_SECONDS = 60  # SageMaker's limit for a real-time answer
+_BODY_BYTES = 6_291_456  # SageMaker's limit for a real-time request
+_STOP_GRACE_SECONDS = 10
+_FORWARDED_HEADERS = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes")
+
+Forward = Callable[[], Response]
+
+
+class Endpoints:
+    """The endpoints of this stand-in, by name, each with the container that answers for it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._serving: dict[str, _Container] = {}
+        self._lock = threading.Lock()  # one deployment of one endpoint at a time
+        self._http = urllib3.PoolManager(maxsize=32, retries=False)
+
+    def create(self, request: dict[str, Any], forward: Forward) -> Response:
+        name = request["EndpointName"]
+        if name in _records():
+            raise ServiceError(
+                "ValidationException",
+                f'Cannot create already existing endpoint "arn:aws:sagemaker:{REGION}:{ACCOUNT_ID}:endpoint/{name}".',
+            )
+        response = forward()
+        if response.status_code == 200:
+            self._start_deployment(name, "Creating")
+        return response
+
+    def update(self, request: dict[str, Any], forward: Forward) -> Response:
+        record = _records().get(request["EndpointName"])
+        if record is not None and record.endpoint_status not in ("InService", "Failed"):
+            raise ServiceError(
+                "ValidationException", f"Cannot update in-progress endpoint (status {record.endpoint_status})."
+            )
+        previous = record.endpoint_config_name if record else None
+        response = forward()
+        if response.status_code == 200:
+            self._start_deployment(request["EndpointName"], "Updating", previous)
+        return response
+
+    def delete(self, request: dict[str, Any], forward: Forward) -> Response:
+        response = forward()
+        if container := self._serving.pop(request["EndpointName"], None):
+            container.stop()
+        return response
+
+    def delete_config(self, request: dict[str, Any], forward: Forward) -> Response:
+        name = request["EndpointConfigName"]
+        users = [record.endpoint_name for record in _records().values() if record.endpoint_config_name == name]
+        if users:
+            raise ServiceError(
+                "ValidationException",
+                f'Cannot delete endpoint configuration "{name}": it is in use by endpoint "{users[0]}".',
+            )
+        return forward()
+
+    def invoke(self, name: str, request: Request) -> Response:
+        """Pass the body on to the endpoint's container; answer its errors as SageMaker does."""
+        container = self._serving.get(name)
+        if container is None or name not in _records():
+            raise ServiceError("ValidationError", f"Endpoint {name} of account {ACCOUNT_ID} not found.")
+        body = request.get_data()
+        if len(body) > _BODY_BYTES:
+            raise ServiceError("ValidationError", f"Request body is larger than {_BODY_BYTES} bytes.", 413)
+        headers = {key: request.headers[key] for key in _FORWARDED_HEADERS if key in request.headers}
+        try:
+            answer = self._http.request(
+                "POST", f"{container.url}/invocations", body=body, headers=headers, timeout=_INVOKE_SECONDS
+            )
+        except urllib3.exceptions.TimeoutError:
+            raise _model_error(
+                0, "Your invocation timed out while waiting for a response from container primary."
+            ) from None
+        except urllib3.exceptions.HTTPError:
+            raise _model_error(0, "The model process exited before it answered.") from None
+        if answer.status >= 400:
+            raise _model_error(answer.status, answer.data.decode("utf-8", "replace"))
+        return Response(
+            answer.data,
+            headers={
+                "Content-Type": answer.headers.get("Content-Type", "application/octet-stream"),
+                "x-Amzn-Invoked-Production-Variant": container.variant,
+                "x-amzn-RequestId": str(uuid.uuid4()),
+            },
+        )
+
+    def close(self) -> None:
+        for container in self._serving.values():
+            container.stop()
+
+    def _start_deployment(self, name: str, status: str, previous: str | None = None) -> None:
+        _records()[name].endpoint_status = status
+        threading.Thread(target=self._deploy, args=(name, previous), daemon=True).start()
+
+    def _deploy(self, name: str, previous_config: str | None) -> None:
+        """Bring up the container of the endpoint's configuration; only then retire the one that serves."""
+        with self._lock:
+            record = _records().get(name)
+            if record is None:
+                return
+            record.failure_reason = None
+            try:
+                container = _Container(self._cloud, name, record.endpoint_config_name)
+            except ServiceError as error:
+                record.failure_reason = error.message
+                # A failed update goes back to what served before; a failed creation has nothing to go back to.
+                if previous_config and name in self._serving:
+                    record.endpoint_config_name = previous_config
+                    record.endpoint_status = "InService"
+                else:
+                    record.endpoint_status = "Failed"
+                return
+            if name not in _records():  # deleted meanwhile
+                container.stop()
+                return
+            retired, self._serving[name] = self._serving.get(name), container
+            record.endpoint_status = "InService"
+        if retired:
+            retired.stop()
+
+
+class _Container:
+    """A serving process with the model that an endpoint configuration names. It is started again when it dies."""
+
+    def __init__(self, cloud: Cloud, endpoint: str, config_name: str) -> None:
+        """Start it and wait until it answers /ping. Raises ServiceError with SageMaker's reason when it does not."""
+        backend = sagemaker_backends[ACCOUNT_ID][REGION]
+        variant = backend.describe_endpoint_config(config_name)["ProductionVariants"][0]
+        model = backend.describe_model(variant["ModelName"]).response_object
+        primary = model["PrimaryContainer"]
+        self.variant: str = variant["VariantName"]
+        _refuse_unknown_image(primary["Image"])
+        self._folder = cloud.home / "endpoints" / endpoint / uuid.uuid4().hex[:8]
+        environment = cloud.role_environment(model["ExecutionRoleArn"])
+        _unpack_model(cloud.client("s3", environment), primary["ModelDataUrl"], self._folder)
+        logs = cloud.client("logs", environment)
+        self._log = LogStream(logs, f"/aws/sagemaker/Endpoints/{endpoint}", f"{self.variant}/i-{self._folder.name}")
+        self._port = _free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._environment = {
+            **base_environment(self._folder),
+            **environment,
+            **primary.get("Environment", {}),
+            "SAGEMAKER_BASE_DIR": str(self._folder),
+            "SAGEMAKER_BIND_TO_PORT": str(self._port),
+        }
+        self._stopping = threading.Event()
+        self._child = self._start()
+        if not self._answers_ping():
+            self.stop()
+            raise ServiceError(
+                "ValidationException",
+                f"The primary container for production variant {self.variant} did not pass the ping health check. "
+                f"Please check CloudWatch logs for this endpoint.",
+            )
+        threading.Thread(target=self._keep_alive, daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._child.stop(_STOP_GRACE_SECONDS)
+        self._log.close()
+
+    def _start(self) -> Child:
+        # What our serving image starts; -P keeps the folder of the model off the module path.
+        return Child([sys.executable, "-m", "inference.serve"], self._environment, self._log.write)
+
+    def _answers_ping(self) -> bool:
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline and self._child.exit_status is None:
+            try:
+                if urllib3.request("GET", f"{self.url}/ping", retries=False, timeout=2).status == 200:
+                    return True
+            except urllib3.exceptions.HTTPError:
+                pass
+            time.sleep(0.05)
+        return False
+
+    def _keep_alive(self) -> None:
+        while not self._stopping.is_set():
+            self._child.wait()
+            if not self._stopping.wait(0.2):
+                self._child = self._start()
+
+
+def _records() -> dict[str, Any]:
+    """moto's own records of the endpoints, by name: what DescribeEndpoint answers from."""
+    return sagemaker_backends[ACCOUNT_ID][REGION].endpoints
+
+
+def _model_error(original_status: int, message: str) -> ServiceError:
+    kind = "client" if 400 <= original_status < 500 else "server"
+    return ServiceError(
+        "ModelError",
+        f'Received {kind} error ({original_status}) from primary with message "{message}".',
+        424,
+        OriginalStatusCode=original_status,
+        OriginalMessage=message,
+        LogStreamArn="",
+    )
+
+
+def _refuse_unknown_image(image: str) -> None:
+    if "-serving:" not in image:
+        raise ServiceError(
+            "ValidationException", f"The stand-in runs this project's serving image only; it cannot run {image}."
+        )
+
+
+def _unpack_model(s3: Any, uri: str, folder: Path) -> None:
+    bucket, key = split_s3_uri(uri)
+    (folder / "model").mkdir(parents=True)
+    archive = folder / "model.tar.gz"
+    try:
+        s3.download_file(bucket, key, str(archive))
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder / "model", filter="data")
+    except s3.exceptions.ClientError:
+        raise ServiceError("ValidationException", f"Could not find model data at {uri}.") from None
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ServiceError("ValidationException", f"Could not unpack model data at {uri}: {error}.") from None
+    archive.unlink()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

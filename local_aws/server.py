@@ -1,0 +1,145 @@
+"""The stand-in's one address: data planes answer what really runs, moto answers the rest."""
+
+import argparse
+import io
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import unquote
+
+from moto.core.exceptions import JsonRESTError
+from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Request, Response
+
+from local_aws import shims
+from local_aws.cloud import Cloud, ServiceError
+from local_aws.endpoints import Endpoints
+from local_aws.functions import Functions
+from local_aws.home import Home
+from local_aws.supervisor import end_with_parent
+from local_aws.training_jobs import TrainingJobs
+
+_SAGEMAKER = "SageMaker."
+_FUNCTIONS = "/2015-03-31/functions/"
+
+StartResponse = Callable[..., Any]
+
+
+class Quiet(MotoRequestHandler):
+    disable_nagle_algorithm = True  # else Nagle and delayed ACK add 40 ms to an answer
+
+    def log(self, type: str, message: str, *arguments: object) -> None:
+        """Keep the log for errors: a training job alone makes thousands of requests."""
+        if type == "error":
+            super().log(type, message, *arguments)
+
+
+class StandIn:
+    """A WSGI application: finds out which operation a request is, and who answers it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._training_jobs = TrainingJobs(cloud)
+        self._endpoints = Endpoints(cloud)
+        self._functions = Functions(cloud)
+        self._sagemaker: dict[str, Callable[[dict[str, Any], Callable[[], Response]], Response]] = {
+            "CreateTrainingJob": self._training_jobs.create,
+            "StopTrainingJob": lambda request, _forward: self._training_jobs.stop(request),
+            "CreateEndpoint": self._endpoints.create,
+            "UpdateEndpoint": self._endpoints.update,
+            "DeleteEndpoint": self._endpoints.delete,
+            "DeleteEndpointConfig": self._endpoints.delete_config,
+        }
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        answer = self._answer(Request(environ))
+        if answer is None:
+            return self._moto(environ, start_response)  # type: ignore[no-any-return]
+        return answer(environ, start_response)
+
+    def close(self) -> None:
+        for part in (self._training_jobs, self._functions, self._endpoints):
+            part.close()
+
+    def _answer(self, request: Request) -> Response | None:
+        """The data planes' answer, or None when the request is moto's alone."""
+        try:
+            if target := request.headers.get("X-Amz-Target", ""):
+                operation = self._sagemaker.get(target.removeprefix(_SAGEMAKER))
+                if operation and target.startswith(_SAGEMAKER):
+                    body = request.get_data()
+                    return operation(json.loads(body), lambda: self._forward(request, body))
+            elif request.path.startswith("/endpoints/") and request.path.endswith("/invocations"):
+                return self._endpoints.invoke(unquote(request.path.split("/")[2]), request)
+            elif request.path.startswith(_FUNCTIONS):
+                return self._answer_function(request)
+        except ServiceError as error:
+            return error.response()
+        except JsonRESTError as error:  # moto's own, raised by the records that the data planes read
+            return ServiceError(error.error_type, error.message, error.code).response()
+        return None
+
+    def _answer_function(self, request: Request) -> Response | None:
+        name, _, action = unquote(request.path.removeprefix(_FUNCTIONS)).partition("/")
+        if request.method == "POST" and action == "invocations":
+            return self._functions.invoke(name, request.args.get("Qualifier"), request)
+        if request.method == "DELETE" and not action:
+            self._functions.retire(name)
+        return None
+
+    def _forward(self, request: Request, body: bytes) -> Response:
+        """Moto's answer to a request whose body was read already."""
+        environ = {**request.environ, "wsgi.input": io.BytesIO(body)}
+        return Response(*run_wsgi_app(self._moto, environ, buffered=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    port = parser.parse_args().port
+    end_with_parent()
+    home = Home.from_environment()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # nothing of the user's own account gets this far
+    try:
+        server = make_server("127.0.0.1", port, _not_ready, threaded=True, request_handler=Quiet)
+    except (OSError, SystemExit):
+        sys.exit(f"Port {port} is taken: choose another, or leave PORT out to take any free one.")
+    stand_in = _build(server, home.path)
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home.write_record(supervisor_pid=os.getppid(), url=f"http://127.0.0.1:{server.server_port}")
+    stop.wait()
+    stand_in.close()
+    server.shutdown()
+
+
+def _build(server: BaseWSGIServer, home: Path) -> StandIn:
+    """The application needs the address of the server, and the server an application."""
+    shims.install()
+    stand_in = StandIn(Cloud(f"http://127.0.0.1:{server.server_port}", home))
+    server.app = stand_in
+    return stand_in
+
+
+def _not_ready(_environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    start_response("503 Service Unavailable", [])
+    return [b""]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Fixtures that several rooms share: a stand-in cloud, and where the real photographs are."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_aws.environment import client, client_environment
+from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
+
+
+def run_local_aws(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local_aws", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, HOME_VARIABLE: str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+class StandInUnderTest:
+    """A stand-in that runs for the tests of one worker."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = Home(home)
+        record = self.home.read_record()
+        assert record is not None
+        self.url: str = record["url"]
+        self.variables = client_environment(self.url)
+
+    def client(self, service: str) -> Any:
+        return client(service, self.variables)
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInUnderTest]:
+    home = tmp_path_factory.mktemp("stand_in") / "home"
+    started = run_local_aws(home, "up")
+    assert started.returncode == 0, started.stderr
+    yield StandInUnderTest(home)
+    stopped = run_local_aws(home, "down")
+    assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture
+def role_arn(stand_in: StandInUnderTest) -> Iterator[str]:
+    iam = stand_in.client("iam")
+    role = iam.create_role(RoleName="test-role", AssumeRolePolicyDocument="{}")["Role"]
+    yield role["Arn"]
+    iam.delete_role(RoleName="test-role")
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder of real photographs; they are never part of this repository."""
+    folder = Path(os.environ.get("DOGS_DATA") or REPOSITORY.parent / "shared" / "data" / "dogs")
+    if not (folder / "train").is_dir():
+        pytest.skip(f"no real photographs at {folder}: name a folder of train/valid/test/<breed> in DOGS_DATA")
+    return folder
+
+
+@pytest.fixture
+def unused_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Names that no other test of this session uses."""
+    return lambda kind: f"{kind}-{abs(hash(request.node.nodeid)) % 10**8}"

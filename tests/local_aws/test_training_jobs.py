@@ -1,0 +1,210 @@
+"""Training jobs that really run, under the real toolkit. The jobs of this file run side by side: each takes 10 s."""
+
+import io
+import tarfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.conftest import StandInUnderTest
+
+BUCKET = "training-tests"
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.14-cpu-amzn2023-sagemaker"
+SCRIPT = b"""
+import argparse, os, sys, time
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--mode")
+mode = parser.parse_args().mode
+files = sorted(path.name for path in Path(os.environ["SM_CHANNEL_TRAIN"]).rglob("*.txt"))
+checkpoints = Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints"
+print(f"files={','.join(files)} before={','.join(sorted(path.name for path in checkpoints.iterdir()))}", flush=True)
+print("loss=0.5;", flush=True)
+print("loss=0.25;", flush=True)
+(checkpoints / "last.txt").write_text(mode)
+Path(os.environ["SM_MODEL_DIR"], "weights.txt").write_text("weights")
+Path(os.environ["SM_OUTPUT_DATA_DIR"], "plot.txt").write_text("plot")
+if mode == "fail":
+    Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("The data are of the wrong kind.")
+    sys.exit(1)
+if mode == "hang":
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(stand_in: StandInUnderTest) -> Iterator[str]:
+    """A bucket with data and source, and a role. Yields the role's ARN."""
+    s3, iam = stand_in.client("s3"), stand_in.client("iam")
+    s3.create_bucket(Bucket=BUCKET)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as source:
+        member = tarfile.TarInfo("train.py")
+        member.size = len(SCRIPT)
+        source.addfile(member, io.BytesIO(SCRIPT))
+    s3.put_object(Bucket=BUCKET, Key="source.tar.gz", Body=buffer.getvalue())
+    s3.put_object(Bucket=BUCKET, Key="data/a/one.txt", Body=b"1")
+    s3.put_object(Bucket=BUCKET, Key="data/b/two.txt", Body=b"2")
+    s3.put_object(Bucket=BUCKET, Key="checkpoints/complete/earlier.txt", Body=b"0")
+    yield iam.create_role(RoleName="training-tests", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    for item in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        s3.delete_object(Bucket=BUCKET, Key=item["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+    iam.delete_role(RoleName="training-tests")
+
+
+def request(role_arn: str, name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "TrainingJobName": name,
+        "RoleArn": role_arn,
+        "AlgorithmSpecification": {
+            "TrainingImage": IMAGE,
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": "loss", "Regex": r"loss=([0-9.]+);"}],
+        },
+        "HyperParameters": {
+            "sagemaker_program": "train.py",
+            "sagemaker_submit_directory": f"s3://{BUCKET}/source.tar.gz",
+            "mode": name,
+        },
+        "InputDataConfig": [
+            {
+                "ChannelName": "train",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/data/"}},
+            }
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/runs"},
+        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 120},
+        "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/{name}/"},
+        **changes,
+    }
+
+
+def log_of(stand_in: StandInUnderTest, name: str) -> str:
+    logs, group = stand_in.client("logs"), "/aws/sagemaker/TrainingJobs"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
+    assert stream["logStreamName"].startswith(f"{name}/algo-1-")
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
+    return "\n".join(event["message"] for event in events["events"])
+
+
+@pytest.fixture(scope="module")
+def jobs(stand_in: StandInUnderTest, prepared: str) -> dict[str, dict[str, Any]]:
+    """The last description of a job that completes, one that fails and one that is stopped."""
+    sagemaker = stand_in.client("sagemaker")
+    names = ("complete", "fail", "hang")
+    for name in names:
+        sagemaker.create_training_job(**request(prepared, name))
+    running = sagemaker.describe_training_job(TrainingJobName="hang")
+    assert running["TrainingJobStatus"] == "InProgress"
+    descriptions: dict[str, dict[str, Any]] = {}
+    deadline = time.monotonic() + 120
+    is_stopping = False
+    while len(descriptions) < len(names):
+        assert time.monotonic() < deadline, descriptions
+        for name in names:
+            description = sagemaker.describe_training_job(TrainingJobName=name)
+            if description["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
+                descriptions[name] = description
+        metrics = sagemaker.describe_training_job(TrainingJobName="hang").get("FinalMetricDataList")
+        if metrics and not is_stopping:
+            sagemaker.stop_training_job(TrainingJobName="hang")
+            is_stopping = True
+        time.sleep(0.1)
+    return descriptions
+
+
+def test_a_job_completes_with_its_model_output_metrics_and_log(
+    stand_in: StandInUnderTest, jobs: dict[str, dict[str, Any]]
+) -> None:
+    job = jobs["complete"]
+    assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Completed"
+    assert [(item["MetricName"], item["Value"]) for item in job["FinalMetricDataList"]] == [("loss", 0.25)]
+    statuses = [item["Status"] for item in job["SecondaryStatusTransitions"]]
+    assert statuses == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert job["TrainingStartTime"] < job["TrainingEndTime"]
+    uri = job["ModelArtifacts"]["S3ModelArtifacts"]
+    assert uri == f"s3://{BUCKET}/runs/complete/output/model.tar.gz"
+    s3 = stand_in.client("s3")
+    for archive, name, content in (("model", "weights.txt", b"weights"), ("output", "plot.txt", b"plot")):
+        body = s3.get_object(Bucket=BUCKET, Key=f"runs/complete/output/{archive}.tar.gz")["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+            member = tar.extractfile(name)
+            assert member is not None
+            assert member.read() == content
+    log = log_of(stand_in, "complete")
+    assert "files=one.txt,two.txt before=earlier.txt" in log
+    saved = s3.get_object(Bucket=BUCKET, Key="checkpoints/complete/last.txt")["Body"].read()
+    assert saved == b"complete"
+
+
+def test_a_job_that_fails_tells_the_scripts_own_reason(jobs: dict[str, dict[str, Any]]) -> None:
+    job = jobs["fail"]
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "AlgorithmError: The data are of the wrong kind., exit code: 1"
+    assert [item["Value"] for item in job["FinalMetricDataList"]] == [0.25]
+
+
+def test_a_job_that_is_stopped_keeps_what_it_had(stand_in: StandInUnderTest, jobs: dict[str, dict[str, Any]]) -> None:
+    job = jobs["hang"]
+    assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Stopped"
+    assert [process for process in stand_in.home.processes() if "train.py" in process.cmdline()] == []
+    saved = stand_in.client("s3").get_object(Bucket=BUCKET, Key="checkpoints/hang/last.txt")["Body"].read()
+    assert saved == b"hang"
+    with pytest.raises(ClientError, match="in status Stopped"):
+        stand_in.client("sagemaker").stop_training_job(TrainingJobName="hang")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"TrainingJobName": "complete"}, "already exists"),
+        ({"RoleArn": "arn:aws:iam::123456789012:role/nobody"}, "Please ensure that the role exists"),
+        (
+            {"AlgorithmSpecification": {"TrainingImage": "docker.io/evil/image:1", "TrainingInputMode": "File"}},
+            "cannot run docker.io/evil/image:1",
+        ),
+        (
+            {
+                "AlgorithmSpecification": {
+                    "TrainingImage": IMAGE,
+                    "TrainingInputMode": "File",
+                    "ContainerEntrypoint": ["/bin/sh"],
+                }
+            },
+            "leave ContainerEntrypoint out",
+        ),
+        (
+            {"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1}},
+            "2 were asked for",
+        ),
+        (
+            {
+                "InputDataConfig": [
+                    {
+                        "ChannelName": "train",
+                        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/nothing/"}},
+                    }
+                ]
+            },
+            "No S3 objects found",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_refused_at_once(
+    stand_in: StandInUnderTest,
+    prepared: str,
+    jobs: dict[str, dict[str, Any]],
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    sagemaker = stand_in.client("sagemaker")
+    before = len(sagemaker.list_training_jobs()["TrainingJobSummaries"])
+    with pytest.raises(ClientError, match=message):
+        sagemaker.create_training_job(**request(prepared, "refused", **changes))
+    assert len(sagemaker.list_training_jobs()["TrainingJobSummaries"]) == before
