@@ -32,7 +32,7 @@ help: ## list the targets
 	@echo "Installing the Python packages into .venv (once; about 6 GB, most of it PyTorch)"
 	@python3 -m venv .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
-	@.venv/bin/uv pip install --quiet --python $(PYTHON) --require-hashes -r requirements.txt
+	@.venv/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --require-hashes -r requirements.txt
 	@touch $@
 
 .PHONY: setup
