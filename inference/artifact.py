@@ -1,0 +1,291 @@
+"""The model artifact: what a release is made of, how it is written, and what is checked before any of it is used.
+
+A model directory (or the same files in a `model.tar.gz`) holds
+
+    model.json          everything one must know to serve the model, and the SHA-256 of every other file
+    model.safetensors   the PyTorch weights, to train on from
+    graph.xml/.bin      the same network as an OpenVINO graph: uint8 pixels in, logits out
+    code/               the handlers, for AWS's own toolkit containers
+
+The SHA-256 of `model.json` is the release's digest. It travels outside the artifact, so whoever can replace the files
+cannot also replace what they are checked against.
+"""
+
+import gzip
+import hashlib
+import json
+import math
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+FORMAT = "1.0"
+MANIFEST_NAME = "model.json"
+GRAPH_NAME = "graph.xml"
+GRAPH_WEIGHTS_NAME = "graph.bin"
+WEIGHTS_NAME = "model.safetensors"
+RUN_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
+
+# A manifest of a thousand long class names is some 50 kB; the largest backbone in common use weighs about 1 GB.
+MAX_MANIFEST_BYTES = 1 << 20
+MAX_ARTIFACT_BYTES = 4 << 30
+
+
+class ArtifactError(Exception):
+    """The artifact is not what it should be. The message is one sentence for the person who tried to use it."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the network expects of an image.
+
+    `size` and `resize` are pixels: the shorter side is scaled to `resize`, then the central `size` x `size` is taken.
+    `mean` and `std` are per channel (RGB), on the scale where a pixel goes from 0 to 1.
+    """
+
+    size: int
+    resize: int
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= self.resize:
+            raise ValueError(f"the input size {self.size} must be between 1 and the resized side {self.resize}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"the interpolation {self.interpolation!r} is none of {', '.join(INTERPOLATIONS)}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError("mean and std need three values each, and std positive ones")
+
+
+@dataclass(frozen=True)
+class PrecisionChoice:
+    """The arithmetic the graph should run in, and the evidence: validation top-1 (0 to 1) of each candidate."""
+
+    chosen: str
+    why: str
+    validation_top1: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `model.json`. `classes` stand in the order of the logits; `files` maps a name to its SHA-256."""
+
+    run_id: str
+    backbone: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    temperature: float
+    precision: PrecisionChoice
+    metrics: Mapping[str, float]
+    files: Mapping[str, str]
+    format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        if not RUN_ID_PATTERN.fullmatch(self.run_id):
+            raise ValueError(f"the run id {self.run_id!r} does not match {RUN_ID_PATTERN.pattern}")
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            raise ValueError("the class names must be at least one, and different")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"the temperature {self.temperature} is not a positive number")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified model directory. `digest` is the SHA-256 of its `model.json`."""
+
+    directory: Path
+    manifest: Manifest
+    digest: str
+
+
+def read_artifact(directory: Path, expected_digest: str | None = None) -> Artifact:
+    """Verify a model directory and return it.
+
+    Nothing of it is interpreted before `model.json` was compared with `expected_digest` (when one is given) and every
+    file with `model.json`. Files that `model.json` does not name are never read, so they need no check.
+
+    Raises:
+        ArtifactError: something is missing, changed, unsafe or newer than this code.
+    """
+    try:
+        raw = read_limited((directory / MANIFEST_NAME).open("rb"))
+    except OSError:
+        raise ArtifactError(f"There is no readable {MANIFEST_NAME} in the model directory.") from None
+    digest = hashlib.sha256(raw).hexdigest()
+    if expected_digest and digest != expected_digest.strip().lower():
+        raise ArtifactError(f"{MANIFEST_NAME} has the digest {digest}, but the release names {expected_digest}.")
+    manifest = parse_manifest(raw)
+    for name, expected in manifest.files.items():
+        path = directory / name
+        if path.is_symlink() or not path.is_file():
+            raise ArtifactError(f"The artifact lacks the file {name} that {MANIFEST_NAME} names.")
+        with path.open("rb") as file:
+            check_file(name, hashlib.file_digest(file, "sha256").hexdigest(), expected)
+    return Artifact(directory, manifest, digest)
+
+
+def manifest_sha256(tar_path: Path) -> str:
+    """Verify a whole `model.tar.gz` without unpacking it and return the SHA-256 of its `model.json`.
+
+    Raises:
+        ArtifactError: an unsafe or unlisted member, a file missing or changed, or no readable archive.
+    """
+    manifest_raw = b""
+    seen: dict[str, str] = {}
+    try:
+        with tarfile.open(tar_path, "r:gz") as tar:
+            for name, file in plain_members(tar):
+                if name in seen:
+                    raise ArtifactError(f"The artifact has two members named {name}.")
+                if name == MANIFEST_NAME:
+                    manifest_raw = read_limited(file)
+                    seen[name] = hashlib.sha256(manifest_raw).hexdigest()
+                else:
+                    # tarfile's reader has readinto, which is all that file_digest asks for.
+                    seen[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise ArtifactError(f"{tar_path.name} is not a readable model.tar.gz ({error}).") from None
+    if MANIFEST_NAME not in seen:
+        raise ArtifactError(f"{tar_path.name} has no {MANIFEST_NAME}.")
+    digest = seen.pop(MANIFEST_NAME)
+    expected = parse_manifest(manifest_raw).files
+    if unlisted := sorted(seen.keys() - expected.keys()):
+        raise ArtifactError(f"The artifact holds {unlisted[0]}, which {MANIFEST_NAME} does not name.")
+    for name, sha256 in expected.items():
+        if name not in seen:
+            raise ArtifactError(f"The artifact lacks the file {name} that {MANIFEST_NAME} names.")
+        check_file(name, seen[name], sha256)
+    return digest
+
+
+def seal(directory: Path, manifest: Manifest) -> str:
+    """Write `model.json` with the SHA-256 of every file in `directory`, and return the release's digest."""
+    names = artifact_files(directory)
+    files = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
+    raw = json.dumps(asdict(replace(manifest, files=files)), indent=2, ensure_ascii=False).encode() + b"\n"
+    (directory / MANIFEST_NAME).write_bytes(raw)
+    return hashlib.sha256(raw).hexdigest()
+
+
+def pack(directory: Path, tar_path: Path) -> None:
+    """Write the artifact as a `model.tar.gz` whose bytes depend on nothing but its files and the zlib in use."""
+    with (
+        tar_path.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as zipped,
+        tarfile.open(mode="w", fileobj=zipped) as tar,
+    ):
+        for name in sorted([MANIFEST_NAME, *artifact_files(directory)]):
+            member = tarfile.TarInfo(name)
+            member.size = (directory / name).stat().st_size
+            with (directory / name).open("rb") as file:
+                tar.addfile(member, file)
+
+
+def parse_manifest(raw: bytes) -> Manifest:
+    """Read `model.json`. Keys that a later minor format adds are ignored.
+
+    Raises:
+        ArtifactError: no valid manifest, or of a newer major format.
+    """
+    try:
+        content: dict[str, Any] = json.loads(raw)
+        found = str(content["format"])
+        major = int(found.split(".")[0])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ArtifactError(f"{MANIFEST_NAME} is damaged: it is not JSON with a format number.") from None
+    supported = int(FORMAT.split(".")[0])
+    if major != supported:
+        raise ArtifactError(
+            f"The model has format {found}, but this software reads format {supported}.x: "
+            f"serve it with a {'newer' if major > supported else 'older'} image."
+        )
+    try:
+        manifest = Manifest(
+            format=found,
+            run_id=str(content["run_id"]),
+            backbone=str(content["backbone"]),
+            classes=tuple(str(name) for name in content["classes"]),
+            input=parse_input(content["input"]),
+            temperature=float(content["temperature"]),
+            precision=PrecisionChoice(
+                chosen=str(content["precision"]["chosen"]),
+                why=str(content["precision"]["why"]),
+                validation_top1={str(k): float(v) for k, v in content["precision"]["validation_top1"].items()},
+            ),
+            metrics={str(k): float(v) for k, v in content["metrics"].items()},
+            files={str(k): str(v) for k, v in content["files"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{MANIFEST_NAME} is damaged ({type(error).__name__}: {error}).") from None
+    for name in manifest.files:
+        check_name(name)
+    for name in (GRAPH_NAME, GRAPH_WEIGHTS_NAME):
+        if name not in manifest.files:
+            raise ArtifactError(f"{MANIFEST_NAME} does not name {name}, without which nothing can be served.")
+    return manifest
+
+
+def parse_input(content: Mapping[str, Any]) -> InputSpec:
+    """Read `model.json`'s `input`. Raises KeyError, TypeError or ValueError."""
+    red, green, blue = (float(value) for value in content["mean"])
+    red_std, green_std, blue_std = (float(value) for value in content["std"])
+    return InputSpec(
+        size=int(content["size"]),
+        resize=int(content["resize"]),
+        interpolation=str(content["interpolation"]),
+        mean=(red, green, blue),
+        std=(red_std, green_std, blue_std),
+    )
+
+
+def artifact_files(directory: Path) -> list[str]:
+    """Name every file that belongs into the artifact, `model.json` aside, in a fixed order."""
+    paths = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in paths if "__pycache__" not in path.parts and str(path) != MANIFEST_NAME)
+
+
+def plain_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the regular files of an archive, and refuse every member that could write outside of its directory."""
+    total_bytes = 0
+    for member in tar:
+        # `tar -C model -czf model.tar.gz .` is how SageMaker and people pack a directory.
+        name = member.name.removeprefix("./")
+        if member.isdir() and name in ("", "."):
+            continue
+        check_name(name)
+        if member.isdir():
+            continue
+        file = tar.extractfile(member) if member.isreg() else None
+        if file is None:
+            raise ArtifactError(f"The artifact's member {name} is neither a file nor a folder.")
+        total_bytes += member.size
+        if total_bytes > MAX_ARTIFACT_BYTES:
+            raise ArtifactError(f"The artifact unpacks to more than {MAX_ARTIFACT_BYTES >> 30} GiB.")
+        yield name, file
+
+
+def check_name(name: str) -> None:
+    """Raise ArtifactError unless `name` is a plain relative path."""
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or str(path) != name or re.search(r"[\\\x00-\x1f]", name):
+        raise ArtifactError(f"The artifact names {name!r}, which is not a plain relative path.")
+
+
+def check_file(name: str, found: str, expected: str) -> None:
+    """Raise ArtifactError unless the two SHA-256 are equal."""
+    if found != expected:
+        raise ArtifactError(f"The artifact's file {name} is not the one that {MANIFEST_NAME} names: its hash differs.")
+
+
+def read_limited(file: IO[bytes]) -> bytes:
+    """Read and close a manifest. Raises ArtifactError when it is larger than any real one."""
+    with file:
+        raw = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"{MANIFEST_NAME} is larger than {MAX_MANIFEST_BYTES} bytes.")
+    return raw

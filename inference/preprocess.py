@@ -1,0 +1,96 @@
+"""From the bytes of an image file to the pixels that the network sees: the same code trains, evaluates and serves.
+
+Only 8-bit pixels leave this module. Normalisation is the first layer of the exported graph, where it costs nothing.
+"""
+
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from inference.artifact import InputSpec
+
+# Pillow reads dozens of formats; these three are what cameras and browsers send, and have the best-tested decoders.
+FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_PIXELS = 25_000_000
+RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class ImageError(ValueError):
+    """The bytes are no image that can be decoded. The message is one sentence for the sender."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image has more than MAX_PIXELS pixels."""
+
+
+class Preprocess:
+    """Decode, orient, scale and crop as one `InputSpec` says.
+
+    Calling it with the bytes of a JPEG, PNG or WEBP file returns uint8 pixels of shape [size, size, 3] (RGB).
+
+    Raises:
+        ImageError: the bytes cannot be decoded.
+        ImageTooLargeError: more than MAX_PIXELS pixels; raised before any of them is decoded.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        self.spec = spec
+
+    def __call__(self, content: bytes) -> NDArray[np.uint8]:
+        image = decode(content, min_side=self.spec.resize)
+        # Scaling the central box equals "shorter side to `resize`, then centre crop", but never makes the whole
+        # scaled image: an image of 65,000 x 1 pixels would otherwise become one of 14 million x 224.
+        side = min(image.size) * self.spec.size / self.spec.resize
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        pixels = image.resize(
+            (self.spec.size, self.spec.size),
+            RESAMPLING[self.spec.interpolation],
+            box=(left, top, left + side, top + side),
+        )
+        return np.asarray(pixels)
+
+
+def decode(content: bytes, min_side: int) -> Image.Image:
+    """Decode to an upright RGB image whose sides are at least `min_side` pixels where the file has as many.
+
+    Raises:
+        ImageError, ImageTooLargeError: as `Preprocess`.
+    """
+    try:
+        image: Image.Image = Image.open(BytesIO(content), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise too_large(image.width * image.height)
+        # libjpeg can decode at 1/2, 1/4 or 1/8 of the scale for a fraction of the time; other formats ignore this.
+        image.draft("RGB", (min_side, min_side))
+        image.load()
+        return to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise too_large(None) from None
+    except Exception as error:
+        # Pillow's parsers raise SyntaxError, struct.error, EOFError and more besides OSError on hostile files.
+        raise ImageError("The image cannot be decoded: send an intact JPEG, PNG or WEBP file.") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any Pillow mode to RGB as a viewer would show it: 16 bits scaled to 8, transparency over white."""
+    if image.mode.startswith("I"):
+        # Pillow clips wide integers when it converts them, which turns most of a 16-bit picture white.
+        image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def too_large(pixels: int | None) -> ImageTooLargeError:
+    """The error for an image over the limit."""
+    found = f"{pixels / 1e6:.0f} megapixels" if pixels else "far more"
+    return ImageTooLargeError(f"The image has {found}; at most {MAX_PIXELS / 1e6:.0f} megapixels are accepted.")

@@ -1,0 +1,155 @@
+"""The pixels that the network gets: upright, RGB, cropped, and never from a hostile file."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.artifact import InputSpec
+from inference.preprocess import MAX_PIXELS, ImageError, ImageTooLargeError, Preprocess, decode
+
+
+def spec(size: int = 16, resize: int = 16) -> InputSpec:
+    return InputSpec(size, resize, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def file_of(image: Image.Image, format: str, **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("size", [(16, 16), (40, 90), (301, 17), (3, 2)])
+def test_every_format_and_shape_becomes_a_square_of_bytes(
+    picture: Callable[..., bytes], format: str, size: tuple[int, int]
+) -> None:
+    pixels = Preprocess(spec())(picture("red", format=format, size=size))
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels.mean(axis=(0, 1)) - (255, 0, 0)).max() < 5
+
+
+def test_the_crop_is_central_and_the_margin_as_the_spec_says() -> None:
+    image = Image.new("RGB", (64, 32), "red")
+    image.paste("blue", (16, 0, 48, 32))
+    pixels = Preprocess(spec(size=32, resize=32))(file_of(image, "PNG"))
+    assert (pixels == (0, 0, 255)).all()
+    framed = Image.new("RGB", (32, 32), "red")
+    framed.paste("blue", (4, 4, 28, 28))
+    pixels = Preprocess(spec(size=24, resize=32))(file_of(framed, "PNG"))
+    assert (pixels == (0, 0, 255)).all()
+
+
+def test_one_resize_equals_resize_then_crop() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize((512, 384), Image.Resampling.BICUBIC)
+    two_steps = np.asarray(image.resize((64, 48), Image.Resampling.BICUBIC).crop((16, 8, 48, 40)), dtype=int)
+    ours = Preprocess(spec(size=32, resize=48))(file_of(image, "PNG")).astype(int)
+    # At its border the box cannot look at what lies beyond, so only the inside is the same.
+    assert np.abs(ours - two_steps)[2:-2, 2:-2].max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_comes_out_upright(orientation: int) -> None:
+    upright = Image.new("RGB", (32, 32), "white")
+    upright.paste("red", (0, 0, 16, 16))
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = file_of(stored, "JPEG", exif=exif, quality=95, subsampling=0)
+    pixels = Preprocess(spec(size=32, resize=32))(content).astype(int)
+    assert np.abs(pixels[4:12, 4:12] - (254, 0, 0)).max() < 20
+    assert np.abs(pixels[20:28, 20:28] - 255).max() < 20
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [("L", "PNG"), ("L", "JPEG"), ("1", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("RGBA", "PNG"), ("LA", "PNG")],
+)
+def test_every_mode_comes_out_as_rgb(picture: Callable[..., bytes], mode: str, format: str) -> None:
+    pixels = Preprocess(spec())(picture("white", format=format, mode=mode))
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.min() > 250
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    middle = Image.fromarray(np.full((16, 16), 0x8000, dtype=np.uint16))
+    assert set(Preprocess(spec())(file_of(middle, "PNG")).flat) == {0x80}
+
+
+def test_transparency_lies_over_white() -> None:
+    pixels = Preprocess(spec())(file_of(Image.new("RGBA", (16, 16), (255, 0, 0, 0)), "PNG"))
+    assert (pixels == 255).all()
+    palette = Image.new("P", (16, 16), 0)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    assert (Preprocess(spec())(file_of(palette, "PNG", transparency=0)) == 255).all()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims any size."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+
+
+@pytest.mark.parametrize("size", [(MAX_PIXELS // 100 + 1, 100), (50_000, 50_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooLargeError, match="megapixels are accepted"):
+        Preprocess(spec())(png_header(*size))
+
+
+def test_a_line_of_65000_pixels_costs_no_more_than_any_image() -> None:
+    content = file_of(Image.new("RGB", (65_000, 1), "red"), "PNG")
+    assert (Preprocess(spec())(content) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not an image at all",
+        b"\xff\xd8\xff\xe0" + b"\x00" * 50,
+        b"\x89PNG\r\n\x1a\n" + b"\x00" * 50,
+        png_header(10, 10),
+        b"GIF89a" + b"\x00" * 50,
+        b"RIFF\x10\x00\x00\x00WEBPVP8 ",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    ],
+)
+def test_what_cannot_be_decoded_is_one_sentence(content: bytes) -> None:
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        Preprocess(spec())(content)
+
+
+def test_a_cut_photograph_is_refused_at_any_length(picture: Callable[..., bytes]) -> None:
+    for format in ("JPEG", "PNG", "WEBP"):
+        whole = picture("red", format=format, size=(64, 64))
+        for length in range(1, len(whole) // 2, 7):
+            with pytest.raises(ImageError):
+                Preprocess(spec())(whole[:length])
+
+
+def test_formats_that_nobody_asked_for_are_refused(picture: Callable[..., bytes]) -> None:
+    for format in ("GIF", "BMP", "TIFF", "PPM"):
+        with pytest.raises(ImageError):
+            Preprocess(spec())(picture("red", format=format))
+
+
+def test_large_jpegs_are_decoded_at_a_fraction_of_their_size(picture: Callable[..., bytes]) -> None:
+    image = decode(picture("red", format="JPEG", size=(1600, 1200)), min_side=224)
+    assert min(image.size) >= 224
+    assert max(image.size) < 1600
