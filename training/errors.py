@@ -1,0 +1,5 @@
+"""What training refuses, in words."""
+
+
+class TrainingError(Exception):
+    """The run cannot go on. The message is one sentence for the user: what is wrong and what to do."""

@@ -1,0 +1,164 @@
+"""Start a SageMaker training job, show its log as it grows, and say how it ended.
+
+    python -m training.jobs --outputs build/dev/outputs.json --source build/packages/source.tar.gz -- --epochs 40
+
+What comes after the two dashes goes to train.py as it is.
+"""
+
+import argparse
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Before the SDK is imported, which reads them once. It would report each call to its makers; and the role that it
+# would examine is Terraform's, proven by its own tests.
+os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(Path(__file__).with_name("sagemaker_config.yaml"))
+os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
+
+import boto3
+from sagemaker.core import image_uris
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.train import ModelTrainer
+from sagemaker.train.configs import Compute, InputData, MetricDefinition, OutputDataConfig, StoppingCondition
+
+from ops.outputs import ToolError, read_outputs, run
+
+PYTORCH_VERSION = "2.14"  # of AWS's training image
+MAX_RUNTIME_SECONDS = 6 * 3600
+VOLUME_GIB = 30
+POLL_SECONDS = 1
+SPLITS = ("train", "valid", "test")
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+# What train.py prints, as metrics of the job; the names are SageMaker's way of grouping.
+METRICS = {
+    "train:loss": r"train_loss=([0-9.]+)",
+    "valid:loss": r"valid_loss=([0-9.]+)",
+    "valid:top1": r"valid_top1=([0-9.]+)",
+    "test:top1": r"test_top1=([0-9.]+)",
+    "test:top5": r"test_top5=([0-9.]+)",
+}
+
+
+def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters: dict[str, str]) -> str:
+    """Start the job and return its name, which is the run id. Raises ToolError when there is no data."""
+    session = boto3.Session(region_name=outputs["region"])
+    s3 = session.client("s3")
+    data = f"datasets/{dataset}"
+    for split in SPLITS:
+        if not s3.list_objects_v2(Bucket=outputs["data_bucket"], Prefix=f"{data}/{split}/", MaxKeys=1)["KeyCount"]:
+            raise ToolError(f"The data bucket holds no {data}/{split}/: run `make data DATA=<folder>` first.")
+    trainer = ModelTrainer(
+        sagemaker_session=Session(boto_session=session, default_bucket=outputs["artifacts_bucket"]),
+        role=outputs["training_role_arn"],
+        base_job_name="run",
+        training_image=image_uris.retrieve(
+            "pytorch-amzn2023",
+            outputs["region"],
+            version=PYTORCH_VERSION,
+            instance_type=outputs["training_instance_type"],
+            image_scope="training",
+        ),
+        compute=Compute(
+            instance_type=outputs["training_instance_type"], instance_count=1, volume_size_in_gb=VOLUME_GIB
+        ),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=MAX_RUNTIME_SECONDS),
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{outputs['artifacts_bucket']}/runs"),
+        hyperparameters={
+            **hyperparameters,
+            "sagemaker_program": "train.py",
+            "sagemaker_submit_directory": _upload_source(s3, outputs["artifacts_bucket"], source),
+            "sagemaker_region": outputs["region"],
+            "sagemaker_container_log_level": str(logging.WARNING),  # the log is the script's, not the toolkit's
+        },
+        environment={"PIP_QUIET": "1"},
+    ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
+    folder = f"s3://{outputs['data_bucket']}/{data}"
+    channels = [InputData(channel_name=split, data_source=f"{folder}/{split}/") for split in SPLITS]
+    trainer.train(input_data_config=channels, wait=False, logs=False)
+    return str(trainer._latest_training_job.training_job_name)
+
+
+def follow(session: boto3.Session, run_id: str) -> dict[str, Any]:
+    """Print the job's log as it grows. Returns DescribeTrainingJob's last answer."""
+    sagemaker, log = session.client("sagemaker"), _Log(session.client("logs"), run_id)
+    while True:
+        description: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=run_id)
+        for line in log.new_lines():
+            if line.strip():  # the toolkit breaks lines into pieces, some of them empty
+                print(line, flush=True)
+        if description["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
+            return description
+        time.sleep(POLL_SECONDS)
+
+
+class _Log:
+    """The log streams of one job, read from where the last reading ended."""
+
+    def __init__(self, logs: Any, run_id: str) -> None:
+        self._logs, self._run_id = logs, run_id
+        self._tokens: dict[str, str | None] = {}
+
+    def new_lines(self) -> Iterator[str]:
+        try:
+            streams = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._run_id}/")
+        except self._logs.exceptions.ResourceNotFoundException:
+            return  # the very first job of an account makes the group
+        for stream in streams["logStreams"]:
+            yield from self._read(stream["logStreamName"])
+
+    def _read(self, stream: str) -> Iterator[str]:
+        while True:
+            token = self._tokens.get(stream)
+            page = self._logs.get_log_events(
+                logGroupName=LOG_GROUP,
+                logStreamName=stream,
+                startFromHead=True,
+                **({"nextToken": token} if token else {}),
+            )
+            yield from (event["message"] for event in page["events"])
+            self._tokens[stream] = page["nextForwardToken"]
+            if page["nextForwardToken"] == token or not page["events"]:
+                return
+
+
+def _upload_source(s3: Any, bucket: str, source: Path) -> str:
+    """Put the source under its own hash, so that a job's source can always be told, and never changes."""
+    content = source.read_bytes()
+    key = f"source/{hashlib.sha256(content).hexdigest()}.tar.gz"
+    s3.put_object(Bucket=bucket, Key=key, Body=content)
+    return f"s3://{bucket}/{key}"
+
+
+def _hyperparameters(arguments: list[str]) -> dict[str, str]:
+    """["--epochs", "40"] -> {"epochs": "40"}."""
+    names, values = arguments[::2], arguments[1::2]
+    if len(names) != len(values) or not all(name.startswith("--") for name in names):
+        raise ToolError(f"Arguments for train.py come as --name value pairs, not as {' '.join(arguments)!r}.")
+    return {name[2:]: value for name, value in zip(names, values, strict=True)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--outputs", type=Path, required=True)
+    parser.add_argument("--source", type=Path, required=True)
+    parser.add_argument("--dataset", default="dogs")
+    parser.add_argument("train_arguments", nargs="*")
+    arguments = parser.parse_args()
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    outputs = read_outputs(arguments.outputs)
+    run_id = launch(outputs, arguments.dataset, arguments.source, _hyperparameters(arguments.train_arguments))
+    print(f"Training job {run_id} started.", flush=True)
+    description = follow(boto3.Session(region_name=outputs["region"]), run_id)
+    if description["TrainingJobStatus"] != "Completed":
+        reason = description.get("FailureReason", description["SecondaryStatus"])
+        raise ToolError(f"Training job {run_id} ended as {description['TrainingJobStatus']}: {reason}")
+    metrics = ", ".join(f"{item['MetricName']} {item['Value']:.4f}" for item in description["FinalMetricDataList"])
+    print(f"Training job {run_id} completed: {metrics}.")
+
+
+if __name__ == "__main__":
+    run(main)

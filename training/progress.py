@@ -1,0 +1,38 @@
+"""A progress bar that is a bar on a terminal and a line now and then in a log file."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LOG_LINES = 10.0
+Item = TypeVar("Item")
+
+
+class LogLines:
+    """A file for tqdm that writes each state of the bar as a line of its own, where a terminal would overwrite it."""
+
+    def write(self, text: str) -> None:
+        """Write a state; tqdm also sends bare carriage returns and line ends, which mean nothing in a log."""
+        if line := text.strip():
+            print(line, flush=True)
+
+    def flush(self) -> None:
+        """Lines are flushed as they are written."""
+
+
+def progress(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """Yield `items` and show how far it is: on standard error for a terminal, on standard output for a log."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=description, unit="img")
+    else:
+        yield from tqdm(
+            items,
+            total=total,
+            desc=description,
+            unit="img",
+            file=LogLines(),
+            mininterval=SECONDS_BETWEEN_LOG_LINES,
+            bar_format="{desc}: {n_fmt}/{total_fmt} images in {elapsed}, {rate_fmt}",
+        )
