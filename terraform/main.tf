@@ -1,0 +1,76 @@
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  prefix = "${var.project}-${var.environment}"
+
+  # The modules build ARNs from names, as locals: Terraform would read a policy document that refers to a resource
+  # only after that is made, and the first plan would show no policy.
+  account = {
+    id        = data.aws_caller_identity.current.account_id
+    partition = data.aws_partition.current.partition
+    region    = var.region
+  }
+
+  # Named here, not in the endpoint module: the function exists, and is allowed to call the endpoint, before any
+  # endpoint does.
+  endpoint_name = local.prefix
+}
+
+module "storage" {
+  source = "./modules/storage"
+
+  prefix           = local.prefix
+  account          = local.account
+  empty_on_destroy = var.empty_buckets_on_destroy
+}
+
+module "training" {
+  source = "./modules/training"
+
+  prefix              = local.prefix
+  account             = local.account
+  registry_account_id = var.training_registry_account_id
+  buckets             = module.storage.buckets
+}
+
+module "endpoint" {
+  source = "./modules/endpoint"
+
+  name               = local.endpoint_name
+  account            = local.account
+  releases           = local.releases
+  serving            = local.serving
+  artifacts_bucket   = module.storage.buckets.artifacts
+  image_uri          = coalesce(var.serving_image_uri, "${local.account.id}.dkr.ecr.${var.region}.amazonaws.com/${local.prefix}-serving:latest")
+  instance_type      = var.endpoint_instance_type
+  scaling            = var.endpoint_scaling
+  log_retention_days = var.log_retention_days
+}
+
+module "function" {
+  source = "./modules/function"
+
+  name                    = "${local.prefix}-predict"
+  account                 = local.account
+  package                 = var.function_package
+  memory_mb               = var.function_memory_mb
+  timeout_seconds         = var.function_timeout_seconds
+  reserved_concurrency    = var.function_reserved_concurrency
+  provisioned_concurrency = var.function_provisioned_concurrency
+  endpoint_name           = local.endpoint_name
+  log_retention_days      = var.log_retention_days
+}
+
+# The seed's own numbers do not meet, and stay the defaults: this says so on every plan.
+check "scaling_can_be_reached" {
+  assert {
+    condition = (
+      var.function_reserved_concurrency == null || var.endpoint_scaling.metric != "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+      ? true
+      : var.function_reserved_concurrency > var.endpoint_scaling.target_simultaneous_requests * var.endpoint_scaling.min_instances
+    )
+    error_message = "The endpoint will not scale out for the function: function_reserved_concurrency lets ${coalesce(var.function_reserved_concurrency, 0)} requests through at once, and endpoint_scaling adds an instance above ${var.endpoint_scaling.target_simultaneous_requests} on each of ${var.endpoint_scaling.min_instances}."
+  }
+}

@@ -1,0 +1,88 @@
+locals {
+  endpoint_count = var.serving && length(var.releases) > 0 ? 1 : 0
+
+  # SageMaker lets a canary take at most half of the new fleet: with one instance there is none.
+  canary = var.scaling.min_instances >= 2
+
+  # Longer than the alarms need to fire, or they would watch in vain.
+  baking_seconds = 300
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/sagemaker/Endpoints/${var.name}"
+  retention_in_days = var.log_retention_days
+}
+
+# Both watch old and new instances together, so that a bad release shows as soon as traffic reaches it.
+resource "aws_cloudwatch_metric_alarm" "rollback" {
+  for_each = {
+    errors = {
+      description = "The model answered 5xx five times or more in a minute."
+      metric      = "Invocation5XXErrors"
+      statistic   = "Sum"
+      threshold   = 5
+    }
+    latency = {
+      description = "The model took over 2 s on average for a minute."
+      metric      = "ModelLatency"
+      statistic   = "Average"
+      threshold   = 2000000 # microseconds
+    }
+  }
+
+  alarm_name          = "${var.name}-rollback-${each.key}"
+  alarm_description   = "${each.value.description} A deployment in progress goes back."
+  namespace           = "AWS/SageMaker"
+  metric_name         = each.value.metric
+  statistic           = each.value.statistic
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = each.value.threshold
+  period              = 60
+  evaluation_periods  = 2
+  treat_missing_data  = "notBreaching" # no request, no fault
+
+  dimensions = {
+    EndpointName = var.name
+    VariantName  = local.variant
+  }
+}
+
+resource "aws_sagemaker_endpoint" "this" {
+  count = local.endpoint_count
+
+  name                 = var.name
+  endpoint_config_name = aws_sagemaker_endpoint_configuration.this[var.releases[0].run_id].name
+
+  deployment_config {
+    # From the first apply on: the provider replaces an endpoint to which alarms are added later.
+    auto_rollback_configuration {
+      dynamic "alarms" {
+        for_each = aws_cloudwatch_metric_alarm.rollback
+        content {
+          alarm_name = alarms.value.alarm_name
+        }
+      }
+    }
+
+    blue_green_update_policy {
+      maximum_execution_timeout_in_seconds = 3600
+      termination_wait_in_seconds          = local.baking_seconds
+
+      traffic_routing_configuration {
+        type                     = local.canary ? "CANARY" : "ALL_AT_ONCE"
+        wait_interval_in_seconds = local.baking_seconds
+
+        dynamic "canary_size" {
+          for_each = local.canary ? [1] : []
+          content {
+            type  = "INSTANCE_COUNT"
+            value = canary_size.value
+          }
+        }
+      }
+    }
+  }
+
+  # Without the group SageMaker would make it, and keep the logs for ever.
+  depends_on = [aws_cloudwatch_log_group.this]
+}

@@ -1,0 +1,57 @@
+variable "name" {
+  description = "Name of the endpoint, and first part of every other name here."
+  type        = string
+}
+
+variable "account" {
+  description = "AWS account, partition and region of the endpoint."
+  type        = object({ id = string, partition = string, region = string })
+}
+
+variable "releases" {
+  description = "What can be served, the one in service first. Each keeps a model and an endpoint configuration."
+  type        = list(object({ run_id = string, manifest_sha256 = string }))
+
+  validation {
+    condition     = length(distinct(var.releases[*].run_id)) == length(var.releases)
+    error_message = "releases: each run_id stands in the release list once."
+  }
+}
+
+variable "serving" {
+  description = "Whether the endpoint exists. Without it the models and configurations are kept."
+  type        = bool
+}
+
+variable "artifacts_bucket" {
+  description = "Bucket that holds runs/<run_id>/output/model.tar.gz."
+  type        = object({ name = string, arn = string })
+}
+
+variable "image_uri" {
+  description = "Serving image in ECR, by tag or digest."
+  type        = string
+}
+
+variable "instance_type" {
+  description = "Instance type behind the endpoint."
+  type        = string
+}
+
+variable "scaling" {
+  description = "Bounds, metric, targets and cooldowns of the autoscaling; the metric decides which target counts."
+  type = object({
+    min_instances                 = number
+    max_instances                 = number
+    metric                        = string
+    target_simultaneous_requests  = number
+    target_invocations_per_minute = number
+    scale_in_cooldown_seconds     = number
+    scale_out_cooldown_seconds    = number
+  })
+}
+
+variable "log_retention_days" {
+  description = "Days for which the endpoint's logs are kept."
+  type        = number
+}

@@ -1,0 +1,44 @@
+variable "name" {
+  description = "Name of the function."
+  type        = string
+}
+
+variable "account" {
+  description = "AWS account, partition and region of the function."
+  type        = object({ id = string, partition = string, region = string })
+}
+
+variable "package" {
+  description = "Path of the function's zip."
+  type        = string
+}
+
+variable "memory_mb" {
+  description = "Memory of the function."
+  type        = number
+}
+
+variable "timeout_seconds" {
+  description = "Time for one invocation."
+  type        = number
+}
+
+variable "reserved_concurrency" {
+  description = "Share of the account's concurrency kept for the function, and its ceiling. Null: neither."
+  type        = number
+}
+
+variable "provisioned_concurrency" {
+  description = "Execution environments kept initialised on the alias. Null: none."
+  type        = number
+}
+
+variable "endpoint_name" {
+  description = "The one endpoint that the function calls. It need not exist yet."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days for which the logs are kept."
+  type        = number
+}

@@ -1,0 +1,112 @@
+# Plans with the real provider and no AWS: what it would ask of STS is answered here, so policies render as they will be.
+
+provider "aws" {
+  region                      = "us-east-1"
+  access_key                  = "test"
+  secret_key                  = "test"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+}
+
+override_data {
+  target = data.aws_caller_identity.current
+  values = { account_id = "123456789012" }
+}
+
+variables {
+  environment      = "test"
+  function_package = "./versions.tf" # any file does: a plan only hashes it
+}
+
+run "seed_defaults" {
+  command = plan
+
+  assert {
+    condition     = var.function_reserved_concurrency == 5 && var.function_provisioned_concurrency == 2
+    error_message = "The seed reserved 5 and provisioned 2."
+  }
+  assert {
+    condition = jsonencode(var.endpoint_scaling) == jsonencode({
+      min_instances                 = 1
+      max_instances                 = 3
+      metric                        = "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+      target_simultaneous_requests  = 20
+      target_invocations_per_minute = null
+      scale_in_cooldown_seconds     = 30
+      scale_out_cooldown_seconds    = 30
+    })
+    error_message = "The seed scaled from 1 to 3 at 20 simultaneous requests, with cooldowns of 30 s."
+  }
+  assert {
+    condition     = var.training_instance_type == "ml.m5.xlarge"
+    error_message = "The seed trained on ml.m5.xlarge."
+  }
+  assert {
+    condition     = !var.empty_buckets_on_destroy && !var.emulated
+    error_message = "Nothing is emptied, and nothing emulated, unless an environment's file says so."
+  }
+
+  # The seed's own numbers cannot meet: at most 5 requests come in, and 20 are needed to scale out.
+  expect_failures = [check.scaling_can_be_reached]
+}
+
+run "names_and_empty_release_list" {
+  command = plan
+  variables { function_reserved_concurrency = 21 }
+
+  assert {
+    condition = [output.data_bucket, output.artifacts_bucket] == [
+      "dogbreed-test-data-123456789012", "dogbreed-test-artifacts-123456789012",
+    ]
+    error_message = "Buckets are <project>-<environment>-<purpose>-<account>."
+  }
+  assert {
+    condition = [output.releases_parameter, output.serving_parameter] == [
+      "/dogbreed/test/releases", "/dogbreed/test/serving",
+    ]
+    error_message = "Parameters are /<project>/<environment>/<name>."
+  }
+  assert {
+    condition     = aws_ssm_parameter.releases.insecure_value == "none" && local.releases == [] && local.serving
+    error_message = "A new environment has no release and is on."
+  }
+  assert {
+    condition     = [output.endpoint_name, output.function_name, output.function_alias] == ["dogbreed-test", "dogbreed-test-predict", "live"]
+    error_message = "The names are known before any release exists."
+  }
+}
+
+run "scaling_by_invocations_is_not_checked_against_concurrency" {
+  command = plan
+  variables {
+    endpoint_scaling = { metric = "SageMakerVariantInvocationsPerInstance", target_invocations_per_minute = 600 }
+  }
+
+  assert {
+    condition     = var.endpoint_scaling.target_invocations_per_minute == 600
+    error_message = "The per-minute metric has a target of its own."
+  }
+}
+
+run "two_instances_need_more_than_two_targets" {
+  command = plan
+  variables {
+    endpoint_scaling              = { min_instances = 2 }
+    function_reserved_concurrency = 40
+  }
+  expect_failures = [check.scaling_can_be_reached]
+}
+
+run "concurrency_may_be_left_to_aws" {
+  command = plan
+  variables {
+    function_reserved_concurrency    = null
+    function_provisioned_concurrency = null
+  }
+
+  assert {
+    condition     = var.function_reserved_concurrency == null && var.function_provisioned_concurrency == null
+    error_message = "null stays null."
+  }
+}

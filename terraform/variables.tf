@@ -1,0 +1,213 @@
+# The only home of instance types, concurrency, scaling and names. The defaults are the seed's own numbers where it
+# had one; the modules take what is decided here and have no defaults of their own.
+
+variable "project" {
+  description = "Name of the product; the first part of every name and of every parameter's path."
+  type        = string
+  default     = "dogbreed"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.project))
+    error_message = "project: 3 to 20 lower-case letters, digits or hyphens, a letter first (it becomes part of bucket names)."
+  }
+}
+
+variable "environment" {
+  description = "Which copy of the product this is; the name of its file in environments/."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{1,9}$", var.environment))
+    error_message = "environment: 2 to 10 lower-case letters or digits, a letter first (it becomes part of bucket names)."
+  }
+}
+
+variable "region" {
+  description = "AWS region that holds everything."
+  type        = string
+  default     = "us-east-1"
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[1-9]$", var.region))
+    error_message = "region: an AWS region such as us-east-1."
+  }
+}
+
+variable "emulated" {
+  description = "Whether AWS_ENDPOINT_URL is the stand-in cloud; changes the provider's plumbing and nothing else."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "empty_buckets_on_destroy" {
+  description = "Whether destroy deletes what the buckets hold. Without it, destroy stops at a bucket that is not empty."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !(var.empty_buckets_on_destroy && var.environment == "prod")
+    error_message = "empty_buckets_on_destroy: never in prod; empty the buckets by hand if their data is really to go."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days for which the endpoint's and the function's logs are kept."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days: one of the periods that CloudWatch Logs knows, such as 7, 14, 30, 60, 90 or 365."
+  }
+}
+
+# Training
+
+variable "training_instance_type" {
+  description = "Instance type of the training jobs."
+  type        = string
+  default     = "ml.m5.xlarge"
+
+  validation {
+    condition     = can(regex("^ml\\.[a-z][a-z0-9-]*\\.([0-9]*x?large|medium)$", var.training_instance_type))
+    error_message = "training_instance_type: a SageMaker instance type such as ml.m5.xlarge."
+  }
+}
+
+variable "training_registry_account_id" {
+  description = "AWS account of the Deep Learning Containers in this region (763104351884 in most; see AWS's list of registry paths)."
+  type        = string
+  default     = "763104351884"
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.training_registry_account_id))
+    error_message = "training_registry_account_id: an AWS account, twelve digits."
+  }
+}
+
+# Endpoint
+
+variable "serving_image_uri" {
+  description = "Serving image in ECR, by tag or digest. Null: tag latest of the repository <project>-<environment>-serving in this account."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.serving_image_uri == null || can(regex("^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.com/[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.serving_image_uri))
+    error_message = "serving_image_uri: <account>.dkr.ecr.<region>.amazonaws.com/<repository> with a :tag or an @sha256: digest."
+  }
+}
+
+variable "endpoint_instance_type" {
+  description = "Instance type behind the endpoint. ml.c7i has AMX, so the bf16 graph runs at full speed; the seed's ml.m5.large works, in fp32."
+  type        = string
+  default     = "ml.c7i.large"
+
+  validation {
+    condition     = can(regex("^ml\\.[a-z][a-z0-9-]*\\.([0-9]*x?large|medium)$", var.endpoint_instance_type))
+    error_message = "endpoint_instance_type: a SageMaker instance type such as ml.c7i.large."
+  }
+}
+
+variable "endpoint_scaling" {
+  description = <<-EOT
+    Autoscaling of the endpoint. `metric` chooses what one instance is measured by, and with it which target counts:
+    SageMakerVariantConcurrentRequestsPerModelHighResolution (simultaneous requests, emitted every 10 s) or
+    SageMakerVariantInvocationsPerInstance (average invocations per minute, emitted every minute).
+  EOT
+  type = object({
+    min_instances                 = optional(number, 1)
+    max_instances                 = optional(number, 3)
+    metric                        = optional(string, "SageMakerVariantConcurrentRequestsPerModelHighResolution")
+    target_simultaneous_requests  = optional(number, 20)
+    target_invocations_per_minute = optional(number)
+    scale_in_cooldown_seconds     = optional(number, 30)
+    scale_out_cooldown_seconds    = optional(number, 30)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.endpoint_scaling.min_instances >= 1 && var.endpoint_scaling.min_instances <= var.endpoint_scaling.max_instances && var.endpoint_scaling.max_instances <= 20
+    error_message = "endpoint_scaling: 1 <= min_instances <= max_instances <= 20."
+  }
+  validation {
+    # The provider sends any name; AWS refuses a wrong one in the middle of an apply.
+    condition     = contains(["SageMakerVariantConcurrentRequestsPerModelHighResolution", "SageMakerVariantInvocationsPerInstance"], var.endpoint_scaling.metric)
+    error_message = "endpoint_scaling: metric is SageMakerVariantConcurrentRequestsPerModelHighResolution or SageMakerVariantInvocationsPerInstance."
+  }
+  validation {
+    condition     = var.endpoint_scaling.metric != "SageMakerVariantInvocationsPerInstance" || var.endpoint_scaling.target_invocations_per_minute != null
+    error_message = "endpoint_scaling: SageMakerVariantInvocationsPerInstance needs target_invocations_per_minute."
+  }
+  validation {
+    condition     = var.endpoint_scaling.target_simultaneous_requests >= 1 && coalesce(var.endpoint_scaling.target_invocations_per_minute, 1) >= 1
+    error_message = "endpoint_scaling: a target is at least 1."
+  }
+  validation {
+    condition     = alltrue([for seconds in [var.endpoint_scaling.scale_in_cooldown_seconds, var.endpoint_scaling.scale_out_cooldown_seconds] : seconds >= 0 && seconds <= 3600])
+    error_message = "endpoint_scaling: a cooldown is 0 to 3600 seconds."
+  }
+}
+
+# Function
+
+variable "function_package" {
+  description = "The function's zip. Built outside, byte for byte reproducible, and deployed by its hash."
+  type        = string
+
+  validation {
+    condition     = fileexists(var.function_package)
+    error_message = "function_package: there is no such file; build the function's zip first."
+  }
+}
+
+variable "function_memory_mb" {
+  description = "Memory of the function; its share of CPU grows with it. The seed's 128 MB takes seconds to import boto3."
+  type        = number
+  default     = 512
+
+  validation {
+    condition     = var.function_memory_mb >= 128 && var.function_memory_mb <= 10240
+    error_message = "function_memory_mb: 128 to 10240."
+  }
+}
+
+variable "function_timeout_seconds" {
+  description = "Time for one invocation. What the function may spend on the model is derived from it."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.function_timeout_seconds >= 10 && var.function_timeout_seconds <= 65
+    error_message = "function_timeout_seconds: 10 to 65 (5 more than SageMaker gives a model for one answer)."
+  }
+}
+
+variable "function_reserved_concurrency" {
+  description = "Share of the account's concurrency kept for the function, and its ceiling; free. Null: neither. A new account may have too little to reserve."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.function_reserved_concurrency == null ? true : var.function_reserved_concurrency >= 1
+    error_message = "function_reserved_concurrency: at least 1 (0 would switch the function off), or null."
+  }
+}
+
+variable "function_provisioned_concurrency" {
+  description = "Execution environments kept initialised on the alias; billed by the hour. Null: none."
+  type        = number
+  default     = 2
+
+  validation {
+    condition     = var.function_provisioned_concurrency == null ? true : var.function_provisioned_concurrency >= 1
+    error_message = "function_provisioned_concurrency: at least 1, or null."
+  }
+  validation {
+    condition     = var.function_provisioned_concurrency == null || var.function_reserved_concurrency == null ? true : var.function_provisioned_concurrency <= var.function_reserved_concurrency
+    error_message = "function_provisioned_concurrency: at most function_reserved_concurrency."
+  }
+}
