@@ -10,9 +10,8 @@ import time
 
 import psutil
 
-from local_aws.environment import client_environment, variables_to_unset
+from local_aws.environment import client_environment, without_aws
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home, StandInError
-from local_aws.leftovers import leftovers
 
 _START_SECONDS = 60
 _STOP_SECONDS = 25
@@ -28,7 +27,7 @@ def up(home: Home, port: int) -> str:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "local_aws.supervisor", "--port", str(port)],
             cwd=REPOSITORY,
-            env={**os.environ, HOME_VARIABLE: str(home.path), f"{HOME_VARIABLE}_OWNER": str(home.path)},
+            env={**without_aws(os.environ), HOME_VARIABLE: str(home.path), f"{HOME_VARIABLE}_OWNER": str(home.path)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -72,7 +71,8 @@ def require_up(home: Home) -> str:
 def shell_environment(home: Home) -> str:
     """Lines for eval: point any AWS client at the stand-in and hide the user's own profiles."""
     exports = [f"export {key}={shlex.quote(value)}" for key, value in client_environment(require_up(home)).items()]
-    return "\n".join([*(f"unset {name}" for name in variables_to_unset()), *exports])
+    unsets = [f"unset {name}" for name in sorted(os.environ.keys() - without_aws(os.environ).keys())]
+    return "\n".join([*unsets, *exports])
 
 
 def main() -> int:
@@ -90,6 +90,8 @@ def main() -> int:
             case "env":
                 print(shell_environment(home))
             case "leftovers":
+                from local_aws.leftovers import leftovers  # here, since boto3 takes most of a second to import
+
                 print(json.dumps(leftovers(require_up(home)), indent=2))
     except StandInError as error:
         print(error, file=sys.stderr)

@@ -6,17 +6,16 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
+from moto.s3.models import s3_backends
 from werkzeug.wrappers import Response
 
-from local_aws.environment import client, client_environment
-
-_COPY_THREADS = 8
+from local_aws.clients import client
+from local_aws.environment import ACCOUNT_ID, client_environment
 
 
 class ServiceError(Exception):
@@ -71,17 +70,15 @@ def download_prefix(s3: Any, uri: str, directory: Path) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     root = directory.resolve()
 
-    def copy(key: str) -> None:
+    keys = [item["Key"] for item in list_objects(s3, uri) if not item["Key"].endswith("/")]
+    for key in keys:
         relative = key[len(prefix) :].lstrip("/") if prefix.endswith("/") or key != prefix else Path(key).name
         target = (root / relative).resolve()
         if not target.is_relative_to(root):
             raise ServiceError("ClientError", f"Data download failed: the key {key} points outside its channel.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-
-    keys = [item["Key"] for item in list_objects(s3, uri) if not item["Key"].endswith("/")]
-    with ThreadPoolExecutor(_COPY_THREADS) as pool:
-        list(pool.map(copy, keys))
+        # Straight from moto's memory: over HTTP, thousands of photographs take longer than a training run.
+        target.write_bytes(s3_backends[ACCOUNT_ID]["aws"].get_object(bucket, key).value)
     return len(keys)
 
 

@@ -17,9 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from local_aws.environment import client, client_environment
+from local_aws.clients import client
+from local_aws.environment import client_environment
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
 from local_aws.leftovers import leftovers
+from ops.predict import table
 
 _FOLDER = REPOSITORY / "build" / "demo"
 _DATASET = "demo"  # a name of its own, so that a user's data set is left alone
@@ -36,6 +38,7 @@ class Demo:
         self.data = data
         self.home = Home(_FOLDER / "stand_in")
         self.report: dict[str, Any] = {"stages": []}
+        self.answer: dict[str, Any] = {}
         self._variables = {**os.environ, HOME_VARIABLE: str(self.home.path)}
 
     def make(self, target: str, *variables: str) -> None:
@@ -57,19 +60,20 @@ class Demo:
         print(f"{seconds:6.1f} s", flush=True)
         self.report["stages"].append({"name": target, "seconds": round(seconds, 1)})
         if status != 0:
-            said = [line for line in log.read_text().splitlines() if line and not line.startswith("make: ***")]
+            said = [line for line in log.read_text().splitlines() if line and not line.startswith("make")]
             raise StageError(f"{target} failed: {said[-1] if said else 'it said nothing'} (all of it: {log})")
 
     def run(self) -> None:
-        photograph = _FOLDER / "answer.json"
         self.make("up")
         self.make("infra")
         self.make("data", f"DATA={self.data}")
         self.make("train-sagemaker")
         self._keep_results()
         self.make("deploy")
-        self.make("predict", f"IMAGE={self._photograph()}", f"JSON={photograph}")
-        self.report["predictions"] = json.loads(photograph.read_text())["predictions"]
+        answer = _FOLDER / "logs" / "answer.json"
+        self.make("predict", f"IMAGE={self._photograph()}", f"JSON={answer}")
+        self.answer = json.loads(answer.read_text())
+        self.report["predictions"] = self.answer["predictions"]
         self.make("destroy", "CONFIRM=yes")
         self.report["leftovers"] = leftovers(self._url())
         self.make("down")
@@ -82,7 +86,8 @@ class Demo:
 
     def _photograph(self) -> Path:
         """The first photograph of the test split, as `make data` laid it out."""
-        return min((REPOSITORY / "build" / "datasets" / _DATASET / "test").rglob("*.*"))
+        test = REPOSITORY / "build" / "datasets" / _DATASET / "test"
+        return min(path for path in test.rglob("*") if path.is_file())
 
     def _keep_results(self) -> None:
         """Metrics and plots out of the newest job's output, and the names that Terraform gave."""
@@ -124,7 +129,7 @@ def main() -> int:
         return 1
     (_FOLDER / "report.json").write_text(json.dumps(demo.report, indent=2))
     print(f"  {'in all':<16}{time.monotonic() - start:6.1f} s\n")
-    print((_FOLDER / "logs" / "predict.log").read_text())
+    print(f"{table(demo.answer)}\n")
     print(
         f"{demo.report['classes']} breeds, test top-1 {demo.report['test_top1']:.1%}, top-5 "
         f"{demo.report['test_top5']:.1%}. Report and plots: {_FOLDER.relative_to(REPOSITORY)}/"

@@ -1,6 +1,7 @@
 """What is still there after a destroy: asked of the stand-in, type by type, never of a Terraform state."""
 
-from local_aws.environment import client, client_environment
+from local_aws.clients import client
+from local_aws.environment import client_environment
 
 # Terraform type -> how the service lists it: client, operation, the list in the answer, and what names an item.
 _LISTINGS: dict[str, tuple[str, str, str, str]] = {

@@ -22,7 +22,6 @@ def base_environment(home: Path) -> dict[str, str]:
         "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         f"{HOME_VARIABLE}_OWNER": os.environ[f"{HOME_VARIABLE}_OWNER"],
     }
 

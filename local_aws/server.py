@@ -107,8 +107,6 @@ def main() -> None:
     port = parser.parse_args().port
     end_with_parent()
     home = Home.from_environment()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]  # nothing of the user's own account gets this far
     try:
         server = make_server("127.0.0.1", port, _not_ready, threaded=True, request_handler=Quiet)
     except (OSError, SystemExit):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from local_aws.environment import client, client_environment
+from local_aws.clients import client
+from local_aws.environment import client_environment
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
 
 

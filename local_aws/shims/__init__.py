@@ -1,0 +1,29 @@
+"""What moto 5.2.5 lacks, or answers otherwise than AWS, where our Terraform needs it: one small function each.
+
+A shim mends moto's own classes, before its server starts. Each has a test that fails on the day that plain moto no
+longer needs it (tests/local_aws/test_shims.py): delete the shim and its test then.
+"""
+
+from functools import cache
+
+from local_aws.shims import autoscaling, iam, lambda_, sagemaker
+
+ALL = (
+    autoscaling.add_tags_of_scalable_targets,
+    iam.let_requests_count_as_tls,
+    lambda_.add_provisioned_concurrency,
+    lambda_.read_back_logging_config,
+    sagemaker.add_update_endpoint,
+    sagemaker.know_current_instance_types,
+    sagemaker.leave_out_empty_data_capture_config,
+    sagemaker.leave_out_empty_vpc_config,
+    sagemaker.read_back_deployment_config,
+    sagemaker.read_back_network_isolation,
+)
+
+
+@cache  # a shim wraps what it finds: twice would be once too often
+def install() -> None:
+    """Apply every shim to the moto of this process."""
+    for shim in ALL:
+        shim()
