@@ -44,7 +44,9 @@ def digest_of(s3: Any, bucket: str, run_id: str) -> str:
         archive = Path(folder) / "model.tar.gz"
         try:
             s3.download_file(bucket, f"runs/{run_id}/output/model.tar.gz", str(archive))
-        except ClientError:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
             raise ToolError(f"There is no model of a run {run_id!r}: `make deploy` takes the newest one.") from None
         try:
             return manifest_sha256(archive)

@@ -1,0 +1,77 @@
+"""The seams between rooms and between languages: each fact has one home, and the other side agrees with it."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_aws.home import REPOSITORY
+from local_aws.leftovers import listed_types
+from training.jobs import METRICS
+
+
+def pins(path: Path) -> dict[str, str]:
+    """{"torch": "2.14.1"} from the lines name==version."""
+    return dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", path.read_text(), flags=re.MULTILINE))
+
+
+def test_leftovers_are_looked_for_by_every_type_that_terraform_makes() -> None:
+    files = (REPOSITORY / "terraform").rglob("*.tf")
+    used = {kind for file in files for kind in re.findall(r'^resource "(\w+)"', file.read_text(), flags=re.MULTILINE)}
+    assert used
+    assert used <= listed_types()
+
+
+def test_the_training_job_installs_the_versions_that_are_tested_here() -> None:
+    wanted = pins(REPOSITORY / "training" / "requirements.txt")
+    tested = pins(REPOSITORY / "requirements.txt")
+    assert wanted
+    assert wanted.items() <= tested.items()
+
+
+def imported_packages(path: Path) -> set[str]:
+    """Top-level names that a Python file imports, at its top or inside a function."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_the_training_job_has_every_package_that_its_source_imports() -> None:
+    in_the_image = {"torch", "numpy", "PIL"}
+    beside_the_job = {REPOSITORY / "training" / "jobs.py", REPOSITORY / "inference" / "serve.py"}
+    files = {file for room in ("training", "inference") for file in (REPOSITORY / room).glob("*.py")} - beside_the_job
+    imported = set().union(*map(imported_packages, files)) - sys.stdlib_module_names - {"training", "inference"}
+    installed = {name.replace("-", "_") for name in pins(REPOSITORY / "training" / "requirements.txt")}
+    assert imported - in_the_image == installed
+
+
+def test_lock_files_name_no_address() -> None:
+    for name in ("requirements.txt", "requirements-uv.txt"):
+        text = (REPOSITORY / name).read_text()
+        assert "--hash=sha256:" in text
+        assert "://" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (
+            "epoch=3 train_loss=1.9565 valid_loss=1.6356 valid_top1=0.7218",
+            {"train:loss": 1.9565, "valid:loss": 1.6356, "valid:top1": 0.7218},
+        ),
+        (
+            "valid_top1=0.7698 test_top1=0.7768 test_top5=0.9718",
+            {"valid:top1": 0.7698, "test:top1": 0.7768, "test:top5": 0.9718},
+        ),
+        ("train features: 976/3540 images in 00:10, 97.18img/s", {}),
+    ],
+)
+def test_metric_lines_are_read_by_the_launchers_expressions(line: str, found: dict[str, float]) -> None:
+    matches = {name: re.search(pattern, line) for name, pattern in METRICS.items()}
+    assert {name: float(match[1]) for name, match in matches.items() if match} == found

@@ -1,0 +1,201 @@
+"""The whole path, by the commands that a user types, on a stand-in of its own and a few drawn dogs."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local_aws.clients import client
+from local_aws.environment import client_environment
+from local_aws.home import REPOSITORY, Home
+from local_aws.leftovers import leftovers
+from training.drawn_breeds import draw_breeds
+
+pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(600)]
+DATASET = "end-to-end"
+BREEDS = ("drawn_cloud_puff", "drawn_ember_fox", "drawn_ink_longear")
+
+
+class Journey:
+    """Runs targets against a stand-in whose home is a folder of this test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder / "stand_in")
+        self.data = folder / "photographs"
+        # A user's own account must be out of reach whatever is set.
+        self.environment = {**os.environ, "LOCAL_AWS_HOME": str(self.home.path), "AWS_PROFILE": "production"}
+
+    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", "--no-print-directory", *arguments, f"DATASET={DATASET}"],
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def succeed(self, *arguments: str) -> str:
+        done = self.make(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def refuse(self, *arguments: str) -> str:
+        """What a target says that is refused: no traceback, and one sentence behind the line that names the cloud."""
+        done = self.make(*arguments)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stdout + done.stderr
+        said = [line for line in done.stderr.splitlines() if not line.startswith(("ENV=local", "make: "))]
+        assert len(said) == 1, done.stderr
+        return said[0]
+
+    @property
+    def url(self) -> str:
+        record = self.home.read_record()
+        assert record is not None
+        return str(record["url"])
+
+    def releases(self) -> str:
+        ssm = client("ssm", client_environment(self.url))
+        return str(ssm.get_parameter(Name="/dogbreed/local/releases")["Parameter"]["Value"])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    folder = tmp_path_factory.mktemp("path")
+    path = Journey(folder)
+    draw_breeds(folder / "all")
+    for split in ("train", "valid", "test"):
+        for breed in BREEDS:
+            shutil.copytree(folder / "all" / split / breed, path.data / split / breed)
+    yield path
+    path.make("down")
+    path.home.kill_processes()
+    shutil.rmtree(REPOSITORY / "build" / "datasets" / DATASET, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def provisioned(path: Journey) -> Journey:
+    """Up and infra, with what is refused before each of them."""
+    assert path.refuse("infra") == "The stand-in is not up: run `make up` first."
+    path.succeed("up")
+    assert path.refuse("train-sagemaker") == "Nothing is provisioned yet: run `make infra` first."
+    path.succeed("infra")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(provisioned: Journey) -> tuple[Journey, str]:
+    """(the path, the run id) once a model was trained on the data that were uploaded."""
+    path = provisioned
+    refused = path.refuse("train-sagemaker")
+    assert refused == f"The data bucket holds no datasets/{DATASET}/train/: run `make data DATA=<folder>` first."
+    assert path.refuse("deploy") == "No trained model is there yet: run `make train-sagemaker` first."
+    said = path.succeed("data", f"DATA={path.data}")
+    assert "3 classes: 72 train, 18 valid, 18 test images." in said
+    said = path.succeed("train-sagemaker", "ARGS=--epochs 5")
+    completed = re.search(r"Training job (\S+) completed: (.*)\.$", said, flags=re.MULTILINE)
+    assert completed
+    assert len(re.findall(r"(train:loss|valid:loss|valid:top1|test:top1|test:top5) [0-9.]+", completed[2])) == 5
+    assert len(re.findall(r"^epoch=\d+ ", said, flags=re.MULTILINE)) == 5
+    return path, completed[1]
+
+
+@pytest.fixture(scope="module")
+def deployed(trained: tuple[Journey, str]) -> Journey:
+    path, run_id = trained
+    photograph = next((path.data / "test" / BREEDS[0]).iterdir())
+    refused = path.refuse("predict", f"IMAGE={photograph}")
+    assert refused == "503 from the function: No model is deployed. Remedy: run `make deploy` first."
+    assert f"Run {run_id} is in service" in path.succeed("deploy")
+    return path
+
+
+def test_the_breed_on_a_photograph_is_told(deployed: Journey) -> None:
+    for breed in BREEDS:
+        photograph = next((deployed.data / "test" / breed).iterdir())
+        answer = deployed.home.path / "answer.json"
+        said = deployed.succeed("predict", f"IMAGE={photograph}", f"JSON={answer}")
+        top = json.loads(answer.read_text())["predictions"]
+        assert top[0]["label"] == breed
+        assert sum(item["probability"] for item in top) == pytest.approx(1)
+        assert re.search(rf"^{breed} +[0-9.]+%", said, flags=re.MULTILINE)
+
+
+def test_logits_are_the_bare_scores_one_per_class(deployed: Journey) -> None:
+    photograph = next((deployed.data / "test" / BREEDS[1]).iterdir()).read_bytes()
+    functions = client("lambda", client_environment(deployed.url))
+    event = {"image_base64": base64.b64encode(photograph).decode(), "output": "logits"}
+    response = functions.invoke(FunctionName="dogbreed-local-predict", Qualifier="live", Payload=json.dumps(event))
+    answer = json.loads(response["Payload"].read())
+    (scores,) = json.loads(answer["body"])
+    assert answer["statusCode"] == 200
+    assert len(scores) == len(BREEDS)
+    assert scores.index(max(scores)) == BREEDS.index("drawn_ember_fox")
+
+
+def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:
+    photograph = next((deployed.data / "test" / BREEDS[0]).iterdir())
+    (tmp_path / "event.json").write_text("{}")
+    aws = Path(sys.executable).with_name("aws")
+    script = f"""
+        set -e
+        eval "$(make -s env)"
+        {aws} s3 ls
+        {aws} sagemaker describe-endpoint --endpoint-name dogbreed-local --query EndpointStatus
+        {aws} sagemaker-runtime invoke-endpoint --endpoint-name dogbreed-local --content-type image/jpeg \
+            --body fileb://{photograph} {tmp_path}/endpoint.json
+        {aws} lambda invoke --function-name dogbreed-local-predict --payload file://{tmp_path}/event.json \
+            {tmp_path}/function.json
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=REPOSITORY, env=deployed.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "dogbreed-local-data-" in done.stdout
+    assert '"InService"' in done.stdout
+    assert json.loads((tmp_path / "endpoint.json").read_text())["predictions"][0]["top"][0]["label"] == BREEDS[0]
+    assert json.loads((tmp_path / "function.json").read_text())["statusCode"] == 400
+
+
+def test_after_a_deploy_nothing_is_left_to_change(deployed: Journey) -> None:
+    assert "No changes. Your infrastructure matches the configuration." in deployed.succeed("plan")
+
+
+def test_what_is_refused_loses_nothing(deployed: Journey) -> None:
+    before = deployed.releases()
+    assert deployed.refuse("deploy", "RUN=nobody").startswith("There is no model of a run 'nobody'")
+    assert deployed.refuse("deploy", "RUN=Not_A_Run").startswith("'Not_A_Run' is no run id")
+    assert deployed.refuse("predict", "IMAGE=nothing.jpg").startswith("Cannot read the photograph nothing.jpg")
+    assert deployed.refuse("data").startswith("Say which photographs")
+    assert deployed.refuse("data", "DATA=/nowhere").startswith("There is no folder /nowhere")
+    assert deployed.refuse("plan", "ENV=staging").startswith("There is no environment 'staging'")
+    assert deployed.refuse("destroy") == "Nothing was destroyed."
+    assert deployed.releases() == before
+
+
+def test_the_same_target_twice_changes_nothing(deployed: Journey) -> None:
+    before = deployed.releases()
+    assert "already up" in deployed.succeed("up")
+    assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("infra")
+    deployed.succeed("data", f"DATA={deployed.data}")
+    assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("deploy")
+    assert deployed.releases() == before
+
+
+def test_destroy_leaves_nothing_and_down_no_process(deployed: Journey) -> None:
+    """Last in this file: what it takes away, the others need."""
+    assert len(leftovers(deployed.url)) > 10
+    deployed.succeed("destroy", "CONFIRM=yes")
+    assert leftovers(deployed.url) == []
+    deployed.succeed("down")
+    assert deployed.home.processes() == []
+    assert not deployed.home.path.exists()

@@ -1,0 +1,160 @@
+"""The small tools: what they build, print and refuse."""
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from inference.artifact import ArtifactError, manifest_sha256
+from local_aws.home import REPOSITORY
+from ops.outputs import ToolError, read_outputs
+from ops.package import function_zip, source_tar
+from ops.predict import table
+from ops.release import digest_of, newest_run, with_release
+
+
+def run_script(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments,
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_packages_have_the_same_bytes_whenever_and_wherever_they_are_built(tmp_path: Path) -> None:
+    for name in ("handler.py", "page/index.html", "__pycache__/handler.pyc"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(name)
+    before = function_zip(tmp_path)
+    for file in tmp_path.rglob("*.*"):
+        os.utime(file, (0, 0))
+        file.chmod(0o600)
+    assert function_zip(tmp_path) == before
+    assert zipfile.ZipFile(io.BytesIO(before)).namelist() == ["handler.py", "page/index.html"]
+
+
+def test_the_source_holds_what_a_job_needs_at_its_root() -> None:
+    source = source_tar(REPOSITORY)
+    assert source == source_tar(REPOSITORY)
+    with tarfile.open(fileobj=io.BytesIO(source)) as tar:
+        names = tar.getnames()
+    assert {"train.py", "requirements.txt", "training/train.py", "inference/artifact.py"} <= set(names)
+    assert not [name for name in names if "__pycache__" in name]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("none", "new@d"),
+        ("old@c", "new@d,old@c"),
+        ("new@stale,old@c", "new@d,old@c"),
+        ("old@c,new@stale", "new@d,old@c"),
+        (",".join(f"r{i}@c" for i in range(10)), ",".join(["new@d", *(f"r{i}@c" for i in range(9))])),
+    ],
+)
+def test_a_release_goes_to_the_front_and_ten_are_kept(before: str, after: str) -> None:
+    assert with_release(before, "new", "d") == after
+
+
+def stubbed_s3() -> tuple[Any, Stubber]:
+
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    return s3, Stubber(s3)
+
+
+def test_without_a_trained_model_the_remedy_is_named() -> None:
+    s3, stubber = stubbed_s3()
+    stubber.add_response("list_objects_v2", {}, {"Bucket": "b", "Prefix": "runs/"})
+    with stubber, pytest.raises(ToolError, match="run `make train-sagemaker` first"):
+        newest_run(s3, "b")
+
+
+def test_an_unknown_run_is_named() -> None:
+    s3, stubber = stubbed_s3()
+    stubber.add_client_error("head_object", "404")
+    with stubber, pytest.raises(ToolError, match="There is no model of a run 'nobody'"):
+        digest_of(s3, "b", "nobody")
+
+
+def test_a_broken_archive_is_refused_in_a_sentence(tmp_path: Path) -> None:
+
+    (tmp_path / "model.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(ArtifactError, match=r"is not a readable model\.tar\.gz"):
+        manifest_sha256(tmp_path / "model.tar.gz")
+
+
+def test_outputs_before_infra_name_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="run `make infra` first"):
+        read_outputs(tmp_path / "outputs.json")
+    (tmp_path / "outputs.json").write_text("{}")
+    with pytest.raises(ToolError, match="run `make infra` first"):
+        read_outputs(tmp_path / "outputs.json")
+    (tmp_path / "outputs.json").write_text(json.dumps({"region": {"value": "eu-west-1"}}))
+    assert read_outputs(tmp_path / "outputs.json") == {"region": "eu-west-1"}
+
+
+def test_the_table_shows_breeds_percentages_and_doubt() -> None:
+    body = {
+        "predictions": [{"label": "Beagle", "probability": 0.5}, {"label": "Collie", "probability": 0.001}],
+        "low_confidence": True,
+    }
+    assert table(body).splitlines() == [
+        "Beagle   50.0%  ███████████████",
+        "Collie    0.1%",
+        "(not sure: no breed is likely)",
+    ]
+
+
+def test_an_unknown_environment_is_named_with_those_there_are() -> None:
+    refused = run_script("ops/in_cloud.sh", "staging", "true")
+    assert refused.returncode == 1
+    assert refused.stderr.strip() == "There is no environment 'staging': ENV is one of dev local prod"
+    assert run_script("ops/in_cloud.sh", "../../etc/passwd", "true").returncode == 1
+
+
+def test_without_the_stand_in_a_target_says_so(tmp_path: Path) -> None:
+    refused = run_script("ops/in_cloud.sh", "local", "true", LOCAL_AWS_HOME=str(tmp_path / "home"))
+    assert (refused.returncode, refused.stderr.strip()) == (1, "The stand-in is not up: run `make up` first.")
+
+
+@pytest.mark.parametrize(
+    ("program", "says", "message"),
+    [
+        ("terraform", None, "Terraform is missing: Terraform 1.11 or newer is needed; get it from https://"),
+        ("terraform", "Terraform v1.9.8", "Terraform 1.9.8 is too old: Terraform 1.11 or newer is needed"),
+        ("python3", "3.10.4", "Python 3.10.4 is too old: Python 3.11 or newer is needed"),
+        ("git", None, "git is missing"),
+    ],
+)
+def test_a_missing_or_old_tool_is_named_in_one_line(
+    tmp_path: Path, program: str, says: str | None, message: str
+) -> None:
+    versions = {"terraform": "Terraform v1.11.4", "python3": "3.11.7", "git": "git version 2.39.5"}
+    for name, version in {**versions, program: says}.items():
+        if version is not None:
+            (tmp_path / name).write_text(f"#!/bin/sh\necho {version}\n")
+            (tmp_path / name).chmod(0o755)
+    for name in ("bash", "sort", "head", "sed", "awk", "env", "sh"):
+        (tmp_path / name).symlink_to(next(p for p in (Path("/usr/bin") / name, Path("/bin") / name) if p.exists()))
+    checked = run_script("ops/check_tools.sh", PATH=str(tmp_path))
+    assert checked.returncode == 1
+    assert len(checked.stderr.splitlines()) == 1
+    assert checked.stderr.startswith(message)
+
+
+def test_with_all_tools_nothing_is_said() -> None:
+    checked = run_script("ops/check_tools.sh")
+    assert (checked.returncode, checked.stderr) == (0, "")
