@@ -108,7 +108,8 @@ test: setup ## run the tests
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
 
 .PHONY: lint
-lint: setup ## check style and format
+lint: setup ## check style, format and types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy training inference ops lambda_function local_aws
 	@terraform fmt -check -recursive terraform

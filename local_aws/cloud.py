@@ -78,7 +78,8 @@ def download_prefix(s3: Any, uri: str, directory: Path) -> int:
             raise ServiceError("ClientError", f"Data download failed: the key {key} points outside its channel.")
         target.parent.mkdir(parents=True, exist_ok=True)
         # Straight from moto's memory: over HTTP, thousands of photographs take longer than a training run.
-        target.write_bytes(s3_backends[ACCOUNT_ID]["aws"].get_object(bucket, key).value)
+        if item := s3_backends[ACCOUNT_ID]["aws"].get_object(bucket, key):
+            target.write_bytes(item.value)
     return len(keys)
 
 

@@ -39,7 +39,9 @@ class Demo:
         self.home = Home(_FOLDER / "stand_in")
         self.report: dict[str, Any] = {"stages": []}
         self.answer: dict[str, Any] = {}
-        self._variables = {**os.environ, HOME_VARIABLE: str(self.home.path)}
+        # What was said to the make that runs this (a DATA, a -k) is not meant for the makes that this runs.
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        self._variables = {**own, HOME_VARIABLE: str(self.home.path)}
 
     def make(self, target: str, *variables: str) -> None:
         """Run one target, its output going to a log, and print a line with its seconds. Raises StageError."""

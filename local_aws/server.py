@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from moto.core.exceptions import JsonRESTError
-from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response

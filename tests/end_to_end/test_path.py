@@ -29,8 +29,9 @@ class Journey:
     def __init__(self, folder: Path) -> None:
         self.home = Home(folder / "stand_in")
         self.data = folder / "photographs"
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
         # A user's own account must be out of reach whatever is set.
-        self.environment = {**os.environ, "LOCAL_AWS_HOME": str(self.home.path), "AWS_PROFILE": "production"}
+        self.environment = {**own, "LOCAL_AWS_HOME": str(self.home.path), "AWS_PROFILE": "production"}
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
