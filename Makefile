@@ -80,7 +80,7 @@ data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATAS
 
 .PHONY: train-sagemaker
 train-sagemaker: packages ## train on SageMaker and follow the log [DATASET=dogs] [ARGS="--epochs 40"]
-	@$(IN_CLOUD) $(PYTHON) -m training.jobs --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
+	@$(IN_CLOUD) $(PYTHON) -m ops.train --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
 		--dataset $(DATASET) -- $(ARGS)
 
 .PHONY: deploy

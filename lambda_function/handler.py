@@ -130,12 +130,16 @@ def _model_words(error: ClientError) -> tuple[str, str]:
 
 
 def _body(answer: dict[str, Any], output: str, request_id: str) -> Any:
-    prediction = answer["predictions"][0]
-    if output == "logits":
-        return [prediction["logits"]]
-    return {
-        "predictions": [{"label": item["label"], "probability": item["probability"]} for item in prediction["top"]],
-        "low_confidence": prediction["low_confidence"],
-        "model": answer["model"],
-        "request_id": request_id,
-    }
+    try:
+        prediction = answer["predictions"][0]
+        if output == "logits":
+            return [prediction["logits"]]
+        return {
+            "predictions": [{"label": item["label"], "probability": item["probability"]} for item in prediction["top"]],
+            "low_confidence": prediction["low_confidence"],
+            "model": answer["model"],
+            "request_id": request_id,
+        }
+    except (LookupError, TypeError):
+        log.exception("the model's answer has another shape")
+        raise RefusedError(502, "model_error", "The model failed to answer.") from None

@@ -84,9 +84,11 @@ def main() -> int:
     try:
         match arguments.command:
             case "up":
-                print(up(home, arguments.port))
+                with home.lock():
+                    print(up(home, arguments.port))
             case "down":
-                print(down(home))
+                with home.lock():
+                    print(down(home))
             case "env":
                 print(shell_environment(home))
             case "leftovers":
@@ -95,6 +97,9 @@ def main() -> int:
                 print(json.dumps(leftovers(require_up(home)), indent=2))
     except StandInError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"The stand-in cannot keep its files in {home.path}: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
 

@@ -6,6 +6,7 @@ import tarfile
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ _READY_SECONDS = 120
 _INVOKE_SECONDS = 60  # SageMaker's limit for a real-time answer
 _BODY_BYTES = 6_291_456  # SageMaker's limit for a real-time request
 _STOP_GRACE_SECONDS = 10
+_RESTART_SECONDS = 0.2
 _FORWARDED_HEADERS = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes")
 
 Forward = Callable[[], Response]
@@ -33,7 +35,7 @@ class Endpoints:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._serving: dict[str, _Container] = {}
-        self._lock = threading.Lock()  # one deployment of one endpoint at a time
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # a deployment at a time, by name
         self._http = urllib3.PoolManager(maxsize=32, retries=False)
 
     def create(self, request: dict[str, Any], forward: Forward) -> Response:
@@ -107,24 +109,23 @@ class Endpoints:
         )
 
     def close(self) -> None:
-        for container in self._serving.values():
+        for container in list(self._serving.values()):
             container.stop()
 
     def _start_deployment(self, name: str, status: str, previous: str | None = None) -> None:
-        _records()[name].endpoint_status = status
-        threading.Thread(target=self._deploy, args=(name, previous), daemon=True).start()
+        record = _records()[name]
+        record.endpoint_status = status
+        threading.Thread(target=self._deploy, args=(name, record, previous), daemon=True).start()
 
-    def _deploy(self, name: str, previous_config: str | None) -> None:
+    def _deploy(self, name: str, record: Any, previous_config: str | None) -> None:
         """Bring up the container of the endpoint's configuration; only then retire the one that serves."""
-        with self._lock:
-            record = _records().get(name)
-            if record is None:
-                return
+        with self._locks[name]:
             record.failure_reason = None
             try:
                 container = _Container(self._cloud, name, record.endpoint_config_name)
-            except ServiceError as error:
-                record.failure_reason = error.message
+            except Exception as error:
+                # Whatever it was, it is this deployment's failure, told to whoever describes the endpoint.
+                record.failure_reason = str(error)
                 # A failed update goes back to what served before; a failed creation has nothing to go back to.
                 if previous_config and name in self._serving:
                     record.endpoint_config_name = previous_config
@@ -132,7 +133,8 @@ class Endpoints:
                 else:
                     record.endpoint_status = "Failed"
                 return
-            if name not in _records():  # deleted meanwhile
+            was_deleted = _records().get(name) is not record
+            if was_deleted:
                 container.stop()
                 return
             retired, self._serving[name] = self._serving.get(name), container
@@ -167,6 +169,7 @@ class _Container:
             "SAGEMAKER_BIND_TO_PORT": str(self._port),
         }
         self._stopping = threading.Event()
+        self._restarting = threading.Lock()  # so that stop() never misses a process that is just being started
         self._child = self._start()
         if not self._answers_ping():
             self.stop()
@@ -178,12 +181,13 @@ class _Container:
         threading.Thread(target=self._keep_alive, daemon=True).start()
 
     def stop(self) -> None:
-        self._stopping.set()
+        with self._restarting:
+            self._stopping.set()
         self._child.stop(_STOP_GRACE_SECONDS)
         self._log.close()
 
     def _start(self) -> Child:
-        # What our serving image starts; -P keeps the folder of the model off the module path.
+        # What our serving image starts.
         return Child([sys.executable, "-m", "inference.serve"], self._environment, self._log.write)
 
     def _answers_ping(self) -> bool:
@@ -200,8 +204,10 @@ class _Container:
     def _keep_alive(self) -> None:
         while not self._stopping.is_set():
             self._child.wait()
-            if not self._stopping.wait(0.2):
-                self._child = self._start()
+            self._stopping.wait(_RESTART_SECONDS)
+            with self._restarting:
+                if not self._stopping.is_set():
+                    self._child = self._start()
 
 
 def _records() -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Lambda Invoke that really runs the deployed zip, in execution environments that are kept and reused."""
 
 import io
+import json
 import threading
 import uuid
 import zipfile
+from dataclasses import dataclass
 from typing import Any
 
 from moto.awslambda.models import lambda_backends
@@ -18,14 +20,22 @@ _PAYLOAD_BYTES = 6_291_456  # Lambda's limit for a synchronous request or answer
 _ENVIRONMENTS_AT_MOST = 16  # where a function reserves no concurrency: what one machine can bear
 
 
+@dataclass
+class _Kept:
+    """An execution environment, and the configuration of the function that it was started with."""
+
+    environment: ExecutionEnvironment
+    version: str
+    configuration: str
+    is_busy: bool = True
+
+
 class Functions:
-    """The functions of this stand-in: environments by function version, idle ones first in use."""
+    """The functions of this stand-in, each with its execution environments. An idle one serves before another starts."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._idle: dict[str, list[ExecutionEnvironment]] = {}
-        self._busy: dict[str, int] = {}
-        self._all: dict[str, list[ExecutionEnvironment]] = {}
+        self._kept: dict[str, list[_Kept]] = {}
         self._lock = threading.Lock()
 
     def invoke(self, name: str, qualifier: str | None, request: Request) -> Response:
@@ -55,51 +65,43 @@ class Functions:
     def retire(self, name: str) -> None:
         """Stop all environments of a function that was deleted."""
         with self._lock:
-            keys = [key for key in self._all if key.split("|")[0] == name]
-            environments = [environment for key in keys for environment in self._all.pop(key)]
-            for key in keys:
-                self._idle.pop(key, None)
-        for environment in environments:
-            environment.stop()
+            retired = self._kept.pop(name, [])
+        for kept in retired:
+            kept.environment.stop()
 
     def close(self) -> None:
-        for name in {key.split("|")[0] for key in self._all}:
+        for name in list(self._kept):
             self.retire(name)
 
     def _run(self, function: Any, invocation: Invocation) -> None:
-        name = function.function_name
-        key = f"{name}|{function.version}|{function.code_sha_256}|{sorted(function.environment_vars.items())}"
-        environment = self._take(key, function)
-        try:
-            environment.run(invocation)
-        finally:
-            with self._lock:
-                self._busy[name] -= 1
-                if environment.is_alive and key in self._all:
-                    self._idle.setdefault(key, []).append(environment)
-
-    def _take(self, key: str, function: Any) -> ExecutionEnvironment:
-        name = function.function_name
-        reserved = lambda_backends[ACCOUNT_ID][REGION].get_function(name).reserved_concurrency
-        limit = _ENVIRONMENTS_AT_MOST if reserved is None else reserved
+        kept = self._take(function)
+        kept.environment.run(invocation)
         with self._lock:
-            if self._busy.get(name, 0) >= limit:
+            kept.is_busy = False
+
+    def _take(self, function: Any) -> _Kept:
+        """An environment of just this version and configuration. Raises ServiceError when no more may run at once."""
+        name, version = function.function_name, str(function.version)
+        configuration = json.dumps(function.get_configuration(), default=str)
+        reserved = lambda_backends[ACCOUNT_ID][REGION].get_function(name).reserved_concurrency
+        limit = _ENVIRONMENTS_AT_MOST if reserved is None else int(reserved)
+        with self._lock:
+            all_kept = self._kept.setdefault(name, [])
+            for kept in [kept for kept in all_kept if not kept.is_busy]:
+                is_outdated = kept.version == version and kept.configuration != configuration
+                if is_outdated or not kept.environment.is_alive:
+                    all_kept.remove(kept)
+                    kept.environment.stop()
+            if sum(kept.is_busy for kept in all_kept) >= limit:
                 reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
                 raise ServiceError("TooManyRequestsException", "Rate Exceeded.", 429, Reason=reason)
-            self._busy[name] = self._busy.get(name, 0) + 1
-            while idle := self._idle.get(key):
-                environment = idle.pop()
-                if environment.is_alive:
-                    return environment
-        try:
-            environment = self._start(function)
-        except BaseException:
-            with self._lock:
-                self._busy[name] -= 1
-            raise
-        with self._lock:
-            self._all.setdefault(key, []).append(environment)
-        return environment
+            for kept in all_kept:
+                if not kept.is_busy and kept.configuration == configuration:
+                    kept.is_busy = True
+                    return kept
+            kept = _Kept(self._start(function), version, configuration)
+            all_kept.append(kept)
+            return kept
 
     def _start(self, function: Any) -> ExecutionEnvironment:
         name, version = function.function_name, str(function.version)
@@ -132,7 +134,7 @@ class Functions:
         def on_line(line: str) -> None:
             log.write(line.replace("\r", "\n"))  # the runtime's way to keep a traceback one event
 
-        return ExecutionEnvironment(code, function.handler, environment, on_line)
+        return ExecutionEnvironment(code, function.handler, environment, on_line, log.close)
 
 
 def _split_name(name: str, qualifier: str | None) -> tuple[str, str | None]:

@@ -1,8 +1,11 @@
 """Where a stand-in keeps everything it has, and how its processes are found again."""
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import psutil
 # Every process of a stand-in carries this variable: a leftover is found by it even when every record of it is gone.
 HOME_VARIABLE = "LOCAL_AWS_HOME"
 REPOSITORY = Path(__file__).resolve().parent.parent
+_KILL_ROUNDS = 10
 _BELONGS_TO_US = ".local_aws"  # only a folder with this file in it is ever deleted
 
 
@@ -72,10 +76,24 @@ class Home:
         return found
 
     def kill_processes(self) -> None:
-        while remaining := self.processes():
+        """Kill them all, and those that they start meanwhile. Raises StandInError when one does not die."""
+        for _ in range(_KILL_ROUNDS):
+            if not (remaining := self.processes()):
+                return
             for process in remaining:
-                try:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-                except psutil.NoSuchProcess:
-                    continue
             psutil.wait_procs(remaining, timeout=5)
+        raise StandInError(f"These processes cannot be killed: {', '.join(str(item.pid) for item in remaining)}.")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Let one `make up` or `make down` at a time work here; another waits."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # On the folder above, since this one comes and goes.
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)

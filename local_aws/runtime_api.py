@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,7 +41,14 @@ class Invocation:
 class ExecutionEnvironment:
     """Runs one invocation at a time, like Lambda's. Not usable again once `is_alive` is false."""
 
-    def __init__(self, code: Path, handler: str, environment: dict[str, str], on_line: LineReader) -> None:
+    def __init__(
+        self,
+        code: Path,
+        handler: str,
+        environment: dict[str, str],
+        on_line: LineReader,
+        on_end: Callable[[], None],
+    ) -> None:
         self._invocations: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
         self._current: Invocation | None = None
         self._is_polling = threading.Event()
@@ -54,7 +62,7 @@ class ExecutionEnvironment:
             on_line,
             code,
         )
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._watch, args=(on_end,), daemon=True).start()
 
     @property
     def is_alive(self) -> bool:
@@ -88,8 +96,9 @@ class ExecutionEnvironment:
         self._api.shutdown()
         self._api.server_close()
 
-    def _watch(self) -> None:
+    def _watch(self, on_end: Callable[[], None]) -> None:
         self._child.wait()
+        on_end()
         if self._current:
             self._current.fail("Runtime.ExitError", "Runtime exited without providing a reason")
 

@@ -66,7 +66,7 @@ class TrainingJobs:
         return Response("{}", mimetype="application/x-amz-json-1.1")
 
     def close(self) -> None:
-        for job in self._running.values():
+        for job in list(self._running.values()):
             job.kill()
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from training.errors import TrainingError
+
 
 class ToolError(Exception):
     """One sentence for the user: what is wrong, and what to do."""
@@ -28,7 +30,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a tool's main function; turn what it cannot help into one sentence and a non-zero status."""
     try:
         main()
-    except ToolError as error:
+    except (ToolError, TrainingError) as error:
         sys.exit(str(error))
     except (ClientError, BotoCoreError) as error:
         sys.exit(f"AWS refused: {error}")

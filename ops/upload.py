@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from ops.outputs import ToolError, read_outputs, run
-from training.data import DataError
 from training.dataset import prepare, summary
 
 STAGING = Path("build/datasets")
@@ -42,10 +41,7 @@ def main() -> None:
     if not _NAME.fullmatch(arguments.dataset):
         raise ToolError(f"{arguments.dataset!r} is no data set name: small letters, digits and dashes, 40 at most.")
     bucket = read_outputs(arguments.outputs)["data_bucket"]
-    try:
-        report = prepare(Path(arguments.folder).expanduser(), STAGING / arguments.dataset)
-    except DataError as error:
-        raise ToolError(str(error)) from None
+    report = prepare(Path(arguments.folder).expanduser(), STAGING / arguments.dataset)
     print(summary(report), flush=True)
     upload(bucket, arguments.dataset, STAGING / arguments.dataset)
     print(f"Uploaded to s3://{bucket}/datasets/{arguments.dataset}/.")

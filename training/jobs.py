@@ -1,11 +1,5 @@
-"""Start a SageMaker training job, show its log as it grows, and say how it ended.
+"""The launcher: starts a SageMaker training job and prints its log as it grows. The only user of the SageMaker SDK."""
 
-    python -m training.jobs --outputs build/dev/outputs.json --source build/packages/source.tar.gz -- --epochs 40
-
-What comes after the two dashes goes to train.py as it is.
-"""
-
-import argparse
 import hashlib
 import logging
 import os
@@ -22,16 +16,16 @@ os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
 import boto3
 from sagemaker.core import image_uris
 from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.training.configs import Compute, InputData, MetricDefinition, OutputDataConfig, StoppingCondition
 from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData, MetricDefinition, OutputDataConfig, StoppingCondition
 
-from ops.outputs import ToolError, read_outputs, run
+from training.data import SPLITS
+from training.errors import TrainingError
 
 PYTORCH_VERSION = "2.14"  # of AWS's training image
 MAX_RUNTIME_SECONDS = 6 * 3600
 VOLUME_GIB = 30
 POLL_SECONDS = 1
-SPLITS = ("train", "valid", "test")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 # What train.py prints, as metrics of the job; the names are SageMaker's way of grouping.
 METRICS = {
@@ -44,13 +38,17 @@ METRICS = {
 
 
 def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters: dict[str, str]) -> str:
-    """Start the job and return its name, which is the run id. Raises ToolError when there is no data."""
+    """Start the job and return its name, which is the run id. Raises TrainingError when there is no data.
+
+    `outputs` are Terraform's; `hyperparameters` are arguments of train.py, without their dashes.
+    """
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
     session = boto3.Session(region_name=outputs["region"])
     s3 = session.client("s3")
     data = f"datasets/{dataset}"
     for split in SPLITS:
         if not s3.list_objects_v2(Bucket=outputs["data_bucket"], Prefix=f"{data}/{split}/", MaxKeys=1)["KeyCount"]:
-            raise ToolError(f"The data bucket holds no {data}/{split}/: run `make data DATA=<folder>` first.")
+            raise TrainingError(f"The data bucket holds no {data}/{split}/: run `make data DATA=<folder>` first.")
     trainer = ModelTrainer(
         sagemaker_session=Session(boto_session=session, default_bucket=outputs["artifacts_bucket"]),
         role=outputs["training_role_arn"],
@@ -131,34 +129,3 @@ def _upload_source(s3: Any, bucket: str, source: Path) -> str:
     key = f"source/{hashlib.sha256(content).hexdigest()}.tar.gz"
     s3.put_object(Bucket=bucket, Key=key, Body=content)
     return f"s3://{bucket}/{key}"
-
-
-def _hyperparameters(arguments: list[str]) -> dict[str, str]:
-    """["--epochs", "40"] -> {"epochs": "40"}."""
-    names, values = arguments[::2], arguments[1::2]
-    if len(names) != len(values) or not all(name.startswith("--") for name in names):
-        raise ToolError(f"Arguments for train.py come as --name value pairs, not as {' '.join(arguments)!r}.")
-    return {name[2:]: value for name, value in zip(names, values, strict=True)}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--outputs", type=Path, required=True)
-    parser.add_argument("--source", type=Path, required=True)
-    parser.add_argument("--dataset", default="dogs")
-    parser.add_argument("train_arguments", nargs="*")
-    arguments = parser.parse_args()
-    logging.getLogger("sagemaker").setLevel(logging.WARNING)
-    outputs = read_outputs(arguments.outputs)
-    run_id = launch(outputs, arguments.dataset, arguments.source, _hyperparameters(arguments.train_arguments))
-    print(f"Training job {run_id} started.", flush=True)
-    description = follow(boto3.Session(region_name=outputs["region"]), run_id)
-    if description["TrainingJobStatus"] != "Completed":
-        reason = description.get("FailureReason", description["SecondaryStatus"])
-        raise ToolError(f"Training job {run_id} ended as {description['TrainingJobStatus']}: {reason}")
-    metrics = ", ".join(f"{item['MetricName']} {item['Value']:.4f}" for item in description["FinalMetricDataList"])
-    print(f"Training job {run_id} completed: {metrics}.")
-
-
-if __name__ == "__main__":
-    run(main)
