@@ -5,6 +5,13 @@ SHELL := /bin/bash
 
 ENV ?= local
 DATASET ?= dogs
+ENVIRONMENTS := $(basename $(notdir $(wildcard terraform/environments/*.tfvars)))
+ifeq ($(findstring |$(ENV)|,$(foreach name,$(ENVIRONMENTS),|$(name)|)),)
+$(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
+endif
+# What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
+export DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM TESTS
+
 export LOCAL_AWS_HOME ?= $(CURDIR)/build/local_aws
 export PYTHONPATH := $(CURDIR)
 
@@ -46,7 +53,7 @@ lock: setup ## resolve requirements.in afresh into requirements.txt
 
 .PHONY: up
 up: setup ## start the stand-in cloud on this machine [PORT=<one of your own>]
-	@$(PYTHON) -m local_aws up $(if $(PORT),--port $(PORT))
+	@$(PYTHON) -m local_aws up --port "$${PORT:-0}"
 
 .PHONY: down
 down: setup ## stop the stand-in cloud; all that is in it goes with it
@@ -76,36 +83,36 @@ infra: init packages ## provision everything with Terraform
 
 .PHONY: data
 data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATASET=dogs]
-	@$(IN_CLOUD) $(PYTHON) -m ops.upload --outputs $(OUTPUTS) --dataset $(DATASET) --folder "$(DATA)"
+	@$(IN_CLOUD) $(PYTHON) -m ops.upload --outputs $(OUTPUTS) --dataset "$$DATASET" --folder "$$DATA"
 
 .PHONY: train-sagemaker
 train-sagemaker: packages ## train on SageMaker and follow the log [DATASET=dogs] [ARGS="--epochs 40"]
 	@$(IN_CLOUD) $(PYTHON) -m ops.train --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
-		--dataset $(DATASET) -- $(ARGS)
+		--dataset "$$DATASET" -- $$ARGS
 
 .PHONY: deploy
 deploy: init packages ## serve a trained model: the newest, or RUN=<run id>
-	@$(IN_CLOUD) $(PYTHON) -m ops.release deploy --outputs $(OUTPUTS) --run "$(RUN)" \
+	@$(IN_CLOUD) $(PYTHON) -m ops.release deploy --outputs $(OUTPUTS) --run "$$RUN" \
 		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
 
 .PHONY: predict
 predict: setup ## ask the function for the breed on a photograph: IMAGE=<file>
-	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) $(if $(JSON),--json $(JSON)) "$(IMAGE)"
+	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE"
 
 .PHONY: destroy
 destroy: init packages ## take everything away again (asks first, unless CONFIRM=yes)
-	@[ "$(CONFIRM)" = yes ] || { read -rp "Destroy everything in $(ENV)? Type yes: " answer; [ "$$answer" = yes ]; } \
+	@[ "$$CONFIRM" = yes ] || { read -rp "Destroy everything in $(ENV)? Type yes: " answer; [ "$$answer" = yes ]; } \
 		|| { echo "Nothing was destroyed." >&2; exit 1; }
 	@$(IN_CLOUD) $(TERRAFORM) destroy -auto-approve $(VARIABLES)
 	@rm -f $(OUTPUTS)
 
 .PHONY: demo
 demo: setup ## the whole path on this machine [DATA=<folder of photographs>]
-	@$(PYTHON) -m local_aws.demo $(if $(DATA),--data "$(DATA)")
+	@$(PYTHON) -m local_aws.demo --data "$$DATA"
 
 .PHONY: test
-test: setup ## run the tests
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(TESTS)
+test: setup ## run the tests [TESTS=<files or pytest options>]
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup $$TESTS
 
 .PHONY: lint
 lint: setup ## check style, format and types

@@ -15,17 +15,20 @@ from local_aws.home import HOME_VARIABLE, REPOSITORY, Home, StandInError
 
 _START_SECONDS = 60
 _STOP_SECONDS = 25
+_LAST_PORT = 65535
 
 
-def up(home: Home, port: int) -> str:
-    """Start the stand-in and wait until it answers; leave a running one as it is."""
+def up(home: Home, port: str) -> str:
+    """Start the stand-in and wait until it answers; leave a running one as it is. Port 0 is any free one."""
+    if not port.isdecimal() or int(port) > _LAST_PORT:
+        raise StandInError(f"PORT is a number from 1 to {_LAST_PORT}, not {port!r}.")
     if record := home.read_record():
         return f"The stand-in is already up at {record['url']}."
     home.kill_processes()
     home.create()
     with home.log.open("wb") as log:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "local_aws.supervisor", "--port", str(port)],
+            [sys.executable, "-m", "local_aws.supervisor", "--port", port],
             cwd=REPOSITORY,
             env={**without_aws(os.environ), HOME_VARIABLE: str(home.path), f"{HOME_VARIABLE}_OWNER": str(home.path)},
             stdin=subprocess.DEVNULL,
@@ -78,7 +81,7 @@ def shell_environment(home: Home) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local_aws", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "env", "leftovers"])
-    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    parser.add_argument("--port", default="0", help="port to listen on (default: any free one)")
     arguments = parser.parse_args()
     home = Home.from_environment()
     try:

@@ -115,13 +115,13 @@ def _drawn_data() -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, help="a folder of photographs, train/valid/test/<breed>/<file>")
+    parser.add_argument("--data", help="a folder of photographs, train/valid/test/<breed>/<file>")
     data = parser.parse_args().data
     Home(_FOLDER / "stand_in").kill_processes()  # of a demo that was killed
     shutil.rmtree(_FOLDER, ignore_errors=True)
     (_FOLDER / "logs").mkdir(parents=True)
     print("The whole path on this machine: no account, no Docker, nothing billed.")
-    demo = Demo(data.resolve() if data else _drawn_data())
+    demo = Demo(Path(data).expanduser().resolve() if data else _drawn_data())
     start = time.monotonic()
     try:
         demo.run()

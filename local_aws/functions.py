@@ -31,7 +31,7 @@ class _Kept:
 
 
 class Functions:
-    """The functions of this stand-in, each with its execution environments. An idle one serves before another starts."""
+    """The functions of this stand-in and their execution environments: an idle one serves before another starts."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

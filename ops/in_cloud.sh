@@ -6,11 +6,6 @@ set -euo pipefail
 environment=$1
 shift
 repository=$(cd "$(dirname "$0")/.." && pwd)
-if [[ ! $environment =~ ^[a-z][a-z0-9-]*$ || ! -e $repository/terraform/environments/$environment.tfvars ]]; then
-  known=$(cd "$repository/terraform/environments" && printf '%s ' *.tfvars)
-  echo "There is no environment '$environment': ENV is one of ${known//.tfvars/}" >&2
-  exit 1
-fi
 if [ "$environment" = local ]; then
   variables=$("$repository/.venv/bin/python" -m local_aws env)
   eval "$variables"

@@ -1,6 +1,6 @@
 """Send one photograph through the function and print the likeliest breeds.
 
-python -m ops.predict --outputs build/dev/outputs.json photograph.jpg [--json answer.json]
+python -m ops.predict --outputs build/dev/outputs.json --image photograph.jpg [--json answer.json]
 """
 
 import argparse
@@ -55,16 +55,18 @@ def table(body: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--outputs", type=Path, required=True)
-    parser.add_argument("--json", type=Path, help="also write the function's answer here")
-    parser.add_argument("image", type=Path)
+    parser.add_argument("--json", help="also write the function's answer to this file")
+    parser.add_argument("--image", required=True)
     arguments = parser.parse_args()
+    if not arguments.image:
+        raise ToolError("Say which photograph: make predict IMAGE=<file>.")
     try:
-        image = arguments.image.read_bytes()
+        image = Path(arguments.image).expanduser().read_bytes()
     except OSError as error:
         raise ToolError(f"Cannot read the photograph {arguments.image}: {error.strerror}.") from None
     body = predict(read_outputs(arguments.outputs), image)
     if arguments.json:
-        arguments.json.write_text(json.dumps(body))
+        Path(arguments.json).write_text(json.dumps(body))
     print(table(body))
 
 

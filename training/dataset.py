@@ -112,7 +112,8 @@ def summary(report: Mapping[str, Any]) -> str:
         lines.append(f"Cut from train by content hash: {', '.join(report['splits_made_by_rule'])}.")
     if report["skipped"]:
         names = ", ".join(entry["file"] for entry in report["skipped"][:3])
-        lines.append(f"Skipped {len(report['skipped'])} files that cannot be decoded ({names} …).")
+        more = " …" if len(report["skipped"]) > 3 else ""
+        lines.append(f"Skipped, since they cannot be decoded: {len(report['skipped'])} ({names}{more}).")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -50,6 +51,22 @@ def test_a_second_up_leaves_the_first_as_it_is(home: Home) -> None:
     assert not home.path.exists()
 
 
+def test_two_ups_at_once_make_one_stand_in(home: Home) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        ups = list(pool.map(lambda _: run_local_aws(home.path, "up"), range(2)))
+    assert [up.returncode for up in ups] == [0, 0]
+    assert sorted("already up" in up.stdout for up in ups) == [False, True]
+    assert len(home.processes()) == 2
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    up = run_local_aws(tmp_path / "file" / "home", "up")
+    assert up.returncode == 1
+    assert up.stderr.startswith("The stand-in cannot keep its files in ")
+    assert len(up.stderr.splitlines()) == 1
+
+
 def test_down_works_when_nothing_is_up(home: Home) -> None:
     down = run_local_aws(home.path, "down")
     assert (down.returncode, down.stdout.strip()) == (0, "The stand-in was not up.")
@@ -70,6 +87,13 @@ def test_a_taken_port_is_named(home: Home) -> None:
     assert up.returncode == 1
     assert up.stderr.strip() == f"Port {port} is taken: choose another, or leave PORT out to take any free one."
     assert home.processes() == []
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536", ""])
+def test_a_port_that_is_none_is_refused(home: Home, port: str) -> None:
+    up = run_local_aws(home.path, "up", f"--port={port}")
+    assert up.returncode == 1
+    assert up.stderr.strip() == f"PORT is a number from 1 to 65535, not {port!r}."
 
 
 def test_a_folder_of_somebody_else_is_never_emptied(home: Home) -> None:

@@ -118,11 +118,22 @@ def test_the_table_shows_breeds_percentages_and_doubt() -> None:
     ]
 
 
-def test_an_unknown_environment_is_named_with_those_there_are() -> None:
-    refused = run_script("ops/in_cloud.sh", "staging", "true")
-    assert refused.returncode == 1
-    assert refused.stderr.strip() == "There is no environment 'staging': ENV is one of dev local prod"
-    assert run_script("ops/in_cloud.sh", "../../etc/passwd", "true").returncode == 1
+@pytest.mark.parametrize("environment", ["staging", "../../etc", "dev prod", "local;id", ""])
+def test_an_unknown_environment_is_named_with_those_there_are(environment: str) -> None:
+    refused = run_script("make", "plan", f"ENV={environment}")
+    assert refused.returncode == 2
+    assert f"There is no environment '{environment}': ENV is one of dev local prod" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [("data", "DATA"), ("data", "DATASET"), ("predict", "IMAGE"), ("deploy", "RUN"), ("up", "PORT")],
+)
+def test_what_a_user_gives_is_never_read_as_a_command(tmp_path: Path, target: str, name: str) -> None:
+    given = f'"; touch {tmp_path}/hacked; "'
+    refused = run_script("make", target, f"{name}={given}", LOCAL_AWS_HOME=str(tmp_path / "home"))
+    assert refused.returncode == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_stand_in_a_target_says_so(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_layout_is_links_to_the_images_without_the_broken_ones(dogs: MakeDog
     assert "train/a/000.png" not in names
     assert all((target / name).is_symlink() for name in names)
     assert "2 classes: 95 train, 12 valid, 12 test images." in summary(report)
-    assert "Skipped 1 files" in summary(report)
+    assert "Skipped, since they cannot be decoded: 1 (train/a/000.png)." in summary(report)
 
 
 def test_a_second_run_replaces_the_first(dogs: MakeDogs, tmp_path: Path) -> None:
