@@ -12,7 +12,9 @@ endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
 export DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM TESTS
 
-export LOCAL_AWS_HOME ?= $(CURDIR)/build/local_aws
+LOCAL_AWS_HOME ?= build/local_aws
+override LOCAL_AWS_HOME := $(abspath $(LOCAL_AWS_HOME))
+export LOCAL_AWS_HOME
 export PYTHONPATH := $(CURDIR)
 
 PYTHON := .venv/bin/python
@@ -36,7 +38,7 @@ help: ## list the targets
 
 .venv/installed: requirements.txt requirements-uv.txt
 	@ops/check_tools.sh
-	@echo "Installing the Python packages into .venv (once; about 6 GB, most of it PyTorch)"
+	@echo "Installing the Python packages into .venv (once; about 6 GB, most of it PyTorch)" >&2
 	@python3 -m venv .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --require-hashes -r requirements.txt
@@ -79,7 +81,8 @@ plan: init packages ## show what `make infra` would change
 .PHONY: infra
 infra: init packages ## provision everything with Terraform
 	@$(IN_CLOUD) $(TERRAFORM) apply -auto-approve $(VARIABLES)
-	@QUIET=1 $(IN_CLOUD) $(TERRAFORM) output -json >$(OUTPUTS)
+	@QUIET=1 $(IN_CLOUD) $(TERRAFORM) output -json >$(OUTPUTS).part
+	@mv $(OUTPUTS).part $(OUTPUTS)
 
 .PHONY: data
 data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATASET=dogs]
@@ -92,7 +95,7 @@ train-sagemaker: packages ## train on SageMaker and follow the log [DATASET=dogs
 
 .PHONY: deploy
 deploy: init packages ## serve a trained model: the newest, or RUN=<run id>
-	@$(IN_CLOUD) $(PYTHON) -m ops.release deploy --outputs $(OUTPUTS) --run "$$RUN" \
+	@$(IN_CLOUD) $(PYTHON) -m ops.release --outputs $(OUTPUTS) --run "$$RUN" \
 		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
 
 .PHONY: predict
@@ -101,9 +104,10 @@ predict: setup ## ask the function for the breed on a photograph: IMAGE=<file>
 
 .PHONY: destroy
 destroy: init packages ## take everything away again (asks first, unless CONFIRM=yes)
+	@$(IN_CLOUD) true
 	@[ "$$CONFIRM" = yes ] || { read -rp "Destroy everything in $(ENV)? Type yes: " answer; [ "$$answer" = yes ]; } \
 		|| { echo "Nothing was destroyed." >&2; exit 1; }
-	@$(IN_CLOUD) $(TERRAFORM) destroy -auto-approve $(VARIABLES)
+	@QUIET=1 $(IN_CLOUD) $(TERRAFORM) destroy -auto-approve $(VARIABLES)
 	@rm -f $(OUTPUTS)
 
 .PHONY: demo

@@ -17,6 +17,7 @@ import json
 import math
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -148,7 +149,7 @@ def manifest_sha256(tar_path: Path) -> str:
                 else:
                     # tarfile's reader has readinto, which is all that file_digest asks for.
                     seen[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise ArtifactError(f"{tar_path.name} is not a readable model.tar.gz ({error}).") from None
     if MANIFEST_NAME not in seen:
         raise ArtifactError(f"{tar_path.name} has no {MANIFEST_NAME}.")

@@ -14,6 +14,10 @@ from inference.artifact import InputSpec
 # Pillow reads dozens of formats; these three are what cameras and browsers send, and have the best-tested decoders.
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 25_000_000
+# A progressive JPEG has about ten scans. Each one passes over the whole picture again, so a small file with thousands
+# of them would keep a CPU busy for minutes.
+MAX_SCANS = 100
+START_OF_SCAN = b"\xff\xda"  # never part of compressed data, where ff is always followed by 00 or a restart marker
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -66,6 +70,8 @@ def decode(content: bytes, min_side: int) -> Image.Image:
         image: Image.Image = Image.open(BytesIO(content), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
             raise too_large(image.width * image.height)
+        if image.format == "JPEG" and content.count(START_OF_SCAN) > MAX_SCANS:
+            raise ImageError(f"The JPEG has more than {MAX_SCANS} scans: save it again as an ordinary one.")
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the scale for a fraction of the time; other formats ignore this.
         image.draft("RGB", (min_side, min_side))
         image.load()

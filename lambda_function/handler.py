@@ -7,7 +7,6 @@ Direct invocation: {"image_base64": "…", "top_k": 5, "output": "probabilities"
 """
 
 import base64
-import binascii
 import json
 import logging
 import os
@@ -68,7 +67,7 @@ def _read_event(event: Any) -> tuple[bytes, int, str]:
         raise RefusedError(400, "bad_request", 'Send a JSON object with the image in "image_base64".')
     try:
         image = base64.b64decode(event["image_base64"], validate=True)
-    except binascii.Error:
+    except ValueError:
         raise RefusedError(400, "bad_request", '"image_base64" is not base64.') from None
     if len(image) > MAX_IMAGE_BYTES:
         raise RefusedError(413, "too_large", f"The image has {len(image)} bytes; at most {MAX_IMAGE_BYTES} are taken.")

@@ -1,21 +1,27 @@
 """What the data planes share: clients of the stand-in under a role, S3 copies, logs, and AWS's error answers."""
 
 import json
+import re
 import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from moto.s3.models import s3_backends
 from werkzeug.wrappers import Response
 
 from local_aws.clients import client
 from local_aws.environment import ACCOUNT_ID, client_environment
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+
+# Hands a request on to moto, and has its answer.
+Forward = Callable[[], Response]
 
 
 class ServiceError(Exception):
@@ -50,6 +56,16 @@ class Cloud:
 
     def client(self, service: str, environment: dict[str, str] | None = None) -> Any:
         return client(service, environment or client_environment(self.url))
+
+
+def require_name(kind: str, name: str) -> None:
+    """Refuse a name as SageMaker does; it becomes part of a path here. Raises ServiceError."""
+    if not _NAME.fullmatch(name):
+        raise ServiceError(
+            "ValidationException",
+            f"1 validation error detected: Value '{name}' at '{kind}' failed to satisfy constraint: "
+            f"Member must satisfy regular expression pattern: {_NAME.pattern}",
+        )
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
@@ -128,8 +144,12 @@ class LogStream:
                 self._changed.wait_for(lambda: self._pending or not self._open)
                 events, self._pending = self._pending, []
                 is_last = not self._open
-            if events:
-                self._logs.put_log_events(logGroupName=self._group, logStreamName=self._stream, logEvents=events)
+            try:
+                if events:
+                    self._logs.put_log_events(logGroupName=self._group, logStreamName=self._stream, logEvents=events)
+            except (BotoCoreError, ClientError):
+                with self._changed:
+                    self._pending = events + self._pending  # with the next ones
             if is_last:
                 return
             with self._changed:

@@ -1,5 +1,6 @@
 """CreateEndpoint that really serves: each endpoint is our own serving process behind InvokeEndpoint."""
 
+import re
 import socket
 import sys
 import tarfile
@@ -7,7 +8,6 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import urllib3
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug.wrappers import Request, Response
 
-from local_aws.cloud import Cloud, LogStream, ServiceError, split_s3_uri
+from local_aws.cloud import Cloud, Forward, LogStream, ServiceError, require_name, split_s3_uri
 from local_aws.environment import ACCOUNT_ID, REGION
 from local_aws.processes import Child, base_environment
 
@@ -23,10 +23,12 @@ _READY_SECONDS = 120
 _INVOKE_SECONDS = 60  # SageMaker's limit for a real-time answer
 _BODY_BYTES = 6_291_456  # SageMaker's limit for a real-time request
 _STOP_GRACE_SECONDS = 10
-_RESTART_SECONDS = 0.2
+_RESTART_SECONDS = 1
+# This project's image, in any account's registry, by tag or by digest.
+_SERVING_IMAGE = re.compile(
+    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/[a-z0-9/_-]+-serving(:[\w.-]+|@sha256:[0-9a-f]{64})"
+)
 _FORWARDED_HEADERS = ("Content-Type", "Accept", "X-Amzn-SageMaker-Custom-Attributes")
-
-Forward = Callable[[], Response]
 
 
 class Endpoints:
@@ -40,6 +42,7 @@ class Endpoints:
 
     def create(self, request: dict[str, Any], forward: Forward) -> Response:
         name = request["EndpointName"]
+        require_name("endpointName", name)
         if name in _records():
             raise ServiceError(
                 "ValidationException",
@@ -71,6 +74,8 @@ class Endpoints:
     def delete_config(self, request: dict[str, Any], forward: Forward) -> Response:
         name = request["EndpointConfigName"]
         users = [record.endpoint_name for record in _records().values() if record.endpoint_config_name == name]
+        # While an endpoint is updated, what still serves is in use too, and what a failed update goes back to.
+        users += [endpoint for endpoint, container in list(self._serving.items()) if container.config_name == name]
         if users:
             raise ServiceError(
                 "ValidationException",
@@ -152,6 +157,7 @@ class _Container:
         variant = backend.describe_endpoint_config(config_name)["ProductionVariants"][0]
         model = backend.describe_model(variant["ModelName"]).response_object
         primary = model["PrimaryContainer"]
+        self.config_name = config_name
         self.variant: str = variant["VariantName"]
         _refuse_unknown_image(primary["Image"])
         self._folder = cloud.home / "endpoints" / endpoint / uuid.uuid4().hex[:8]
@@ -228,7 +234,7 @@ def _model_error(original_status: int, message: str) -> ServiceError:
 
 
 def _refuse_unknown_image(image: str) -> None:
-    if "-serving:" not in image:
+    if not _SERVING_IMAGE.fullmatch(image):
         raise ServiceError(
             "ValidationException", f"The stand-in runs this project's serving image only; it cannot run {image}."
         )

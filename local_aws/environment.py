@@ -13,7 +13,7 @@ _ANYBODY = {"AccessKeyId": "stand-in", "SecretAccessKey": "stand-in"}
 
 def client_environment(url: str, credentials: dict[str, str] = _ANYBODY) -> dict[str, str]:
     """Variables for any AWS client: the stand-in's address, `credentials` as STS gives them, no file of the user's."""
-    bypass = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")]))
+    bypass = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
     variables = {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
@@ -30,5 +30,8 @@ def client_environment(url: str, credentials: dict[str, str] = _ANYBODY) -> dict
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without any AWS_ variable: a profile, a role or a service's own endpoint leads to an account."""
-    return {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+    """The environment without any variable of AWS's: a profile, a role or a service's own endpoint leads to an account.
+
+    TF_AWS_ is how Terraform's provider and its S3 backend are told of endpoints.
+    """
+    return {name: value for name, value in environment.items() if not name.startswith(("AWS_", "TF_AWS_"))}

@@ -64,6 +64,7 @@ class Functions:
 
     def retire(self, name: str) -> None:
         """Stop all environments of a function that was deleted."""
+        name, _ = _split_name(name, None)
         with self._lock:
             retired = self._kept.pop(name, [])
         for kept in retired:
@@ -105,7 +106,7 @@ class Functions:
 
     def _start(self, function: Any) -> ExecutionEnvironment:
         name, version = function.function_name, str(function.version)
-        folder = self._cloud.home / "functions" / name / uuid.uuid4().hex[:8]
+        folder = self._cloud.home / "functions" / uuid.uuid4().hex[:8]
         code = folder / "task"
         with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as package:
             package.extractall(code)

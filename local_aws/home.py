@@ -75,10 +75,10 @@ class Home:
                 continue
         return found
 
-    def kill_processes(self) -> None:
+    def kill_processes(self, spared_pid: int | None = None) -> None:
         """Kill them all, and those that they start meanwhile. Raises StandInError when one does not die."""
         for _ in range(_KILL_ROUNDS):
-            if not (remaining := self.processes()):
+            if not (remaining := [process for process in self.processes() if process.pid != spared_pid]):
                 return
             for process in remaining:
                 with contextlib.suppress(psutil.NoSuchProcess):

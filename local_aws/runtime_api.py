@@ -68,9 +68,9 @@ class ExecutionEnvironment:
     def is_alive(self) -> bool:
         return self._child.exit_status is None
 
-    def wait_until_initialised(self) -> bool:
-        """Wait until the function asks for work. False when its own code failed before that."""
-        deadline = time.monotonic() + _INIT_SECONDS
+    def wait_until_initialised(self, timeout_seconds: float) -> bool:
+        """Wait until the function asks for work. False when its own code failed or took too long before that."""
+        deadline = time.monotonic() + timeout_seconds
         while self.is_alive and time.monotonic() < deadline:
             if self._is_polling.wait(0.05):
                 return True
@@ -78,7 +78,8 @@ class ExecutionEnvironment:
 
     def run(self, invocation: Invocation) -> None:
         """Hand the invocation over and wait for its end, be it an answer, an error, a crash or the time limit."""
-        if not self.wait_until_initialised():
+        # Lambda starts an init that took too long once more, within the function's own time.
+        if not self.wait_until_initialised(_INIT_SECONDS + invocation.timeout_seconds):
             if self._init_error:
                 invocation.finish(self._init_error, "Unhandled")
             invocation.fail("Runtime.ExitError", "Runtime exited without providing a reason")

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,6 @@ from local_aws.cloud import Cloud, ServiceError
 from local_aws.endpoints import Endpoints
 from local_aws.functions import Functions
 from local_aws.home import Home
-from local_aws.supervisor import end_with_parent
 from local_aws.training_jobs import TrainingJobs
 
 _SAGEMAKER = "SageMaker."
@@ -60,6 +60,8 @@ class StandIn:
         }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if _comes_from_a_web_page(environ):
+            return Response("No web page may use the stand-in.", 403)(environ, start_response)
         answer = self._answer(Request(environ))
         if answer is None:
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
@@ -85,14 +87,20 @@ class StandIn:
             return error.response()
         except JsonRESTError as error:  # moto's own, raised by the records that the data planes read
             return ServiceError(error.error_type, error.message, error.code).response()
+        except Exception as error:  # a fault of the stand-in: to its log in full, to the caller as AWS would say it
+            traceback.print_exc()
+            return ServiceError("InternalFailure", f"The stand-in failed: {error!r}.", 500).response()
         return None
 
     def _answer_function(self, request: Request) -> Response | None:
         name, _, action = unquote(request.path.removeprefix(_FUNCTIONS)).partition("/")
         if request.method == "POST" and action == "invocations":
             return self._functions.invoke(name, request.args.get("Qualifier"), request)
-        if request.method == "DELETE" and not action:
-            self._functions.retire(name)
+        if request.method == "DELETE" and not action and "Qualifier" not in request.args:
+            response = self._forward(request, b"")
+            if response.status_code < 300:
+                self._functions.retire(name)
+            return response
         return None
 
     def _forward(self, request: Request, body: bytes) -> Response:
@@ -101,11 +109,19 @@ class StandIn:
         return Response(*run_wsgi_app(self._moto, environ, buffered=True))
 
 
+def _comes_from_a_web_page(environ: dict[str, Any]) -> bool:
+    """Whether a browser sent this for a page: with an Origin, or under a name that was made to lead here.
+
+    Anybody's page could otherwise make functions here, and functions run as the user.
+    """
+    host = environ.get("HTTP_HOST", "").rsplit(":", 1)[0]
+    return "HTTP_ORIGIN" in environ or host not in ("127.0.0.1", "localhost")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     port = parser.parse_args().port
-    end_with_parent()
     home = Home.from_environment()
     try:
         server = make_server("127.0.0.1", port, _not_ready, threaded=True, request_handler=Quiet)
@@ -123,6 +139,7 @@ def main() -> None:
     home.write_record(supervisor_pid=os.getppid(), url=f"http://127.0.0.1:{server.server_port}")
     stop.wait()
     stand_in.close()
+    home.kill_processes(spared_pid=os.getppid())  # what was just being started, where no supervisor is left to do it
     server.shutdown()
 
 

@@ -17,14 +17,16 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _GRACE_SECONDS = 20
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """Have the kernel send SIGTERM to this process when its parent dies."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main() -> None:
     home = Home.from_environment()
-    server = subprocess.Popen([sys.executable, "-m", "local_aws.server", *sys.argv[1:]])
+    # Between fork and exec, so that there is no moment at which the server could outlive its supervisor.
+    command = [sys.executable, "-m", "local_aws.server", *sys.argv[1:]]
+    server = subprocess.Popen(command, preexec_fn=_end_with_parent)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         server.send_signal(number)

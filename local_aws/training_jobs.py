@@ -5,14 +5,23 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug.wrappers import Response
 
-from local_aws.cloud import Cloud, LogStream, ServiceError, download_prefix, list_objects, pack, split_s3_uri
+from local_aws.cloud import (
+    Cloud,
+    Forward,
+    LogStream,
+    ServiceError,
+    download_prefix,
+    list_objects,
+    pack,
+    require_name,
+    split_s3_uri,
+)
 from local_aws.environment import ACCOUNT_ID, REGION
 from local_aws.processes import Child, base_environment
 
@@ -21,9 +30,8 @@ _TRAINING_IMAGE = re.compile(r"763104351884\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.co
 _LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _STOP_GRACE_SECONDS = 120  # what SageMaker gives a job between SIGTERM and SIGKILL
 _CHECKPOINT_SECONDS = 5
+_MAX_RUNTIME_SECONDS = 86_400  # SageMaker's default
 _FAILURE_CHARACTERS = 1024
-
-Forward = Callable[[], Response]
 
 
 class TrainingJobs:
@@ -35,6 +43,8 @@ class TrainingJobs:
 
     def create(self, request: dict[str, Any], forward: Forward) -> Response:
         name = request["TrainingJobName"]
+        for kind, value in [("trainingJobName", name), *(("channelName", n) for n in _channel_names(request))]:
+            require_name(kind, value)
         if name in _records():
             raise ServiceError(
                 "ResourceInUse",
@@ -93,8 +103,8 @@ class _Job(threading.Thread):
         self._move("InProgress", "Starting", "Preparing the instances for training")
 
     def stop(self) -> None:
-        self._move("Stopping", "Stopping", "Stopping the training job")
         self._stop_asked.set()
+        self._move("Stopping", "Stopping", "Stopping the training job")
 
     def kill(self) -> None:
         if self._child:
@@ -105,6 +115,8 @@ class _Job(threading.Thread):
         try:
             self._move("InProgress", "Downloading", "Downloading input data")
             self._lay_out()
+            if self._stop_asked.is_set():
+                return self._move("Stopped", "Stopped", "Training job stopped")
             self._record.training_start_time = datetime.now(UTC)
             self._move("InProgress", "Training", "Training image download completed. Training in progress.")
             logs = self._cloud.client("logs", self._environment)
@@ -119,6 +131,7 @@ class _Job(threading.Thread):
             if log:
                 log.close()
             shutil.rmtree(self._folder.parent, ignore_errors=True)
+        return None
 
     def _lay_out(self) -> None:
         """Fill the folder as SageMaker fills /opt/ml: configuration, channels, checkpoints."""
@@ -179,7 +192,9 @@ class _Job(threading.Thread):
         }
         # "train" is what SageMaker starts in a container; here it is the toolkit's program beside this Python.
         self._child = Child(["train"], environment, on_line, self._folder)
-        deadline = time.monotonic() + self._request["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
+        deadline = time.monotonic() + self._request.get("StoppingCondition", {}).get(
+            "MaxRuntimeInSeconds", _MAX_RUNTIME_SECONDS
+        )
         uploaded: dict[str, float] = {}
         while (status := self._child.wait(_CHECKPOINT_SECONDS if not self._stop_asked.is_set() else 0)) is None:
             uploaded = self._upload_checkpoints(uploaded)
@@ -235,9 +250,9 @@ class _Job(threading.Thread):
 
     def _read_metrics(self, line: str) -> None:
         for name, pattern in self._metrics:
-            if match := pattern.search(line):
+            if (match := pattern.search(line)) and (value := _number(match[1])) is not None:
                 others = [item for item in self._record.final_metric_data_list if item["MetricName"] != name]
-                latest = {"MetricName": name, "Value": float(match[1]), "Timestamp": datetime.now(UTC)}
+                latest = {"MetricName": name, "Value": value, "Timestamp": datetime.now(UTC)}
                 self._record.final_metric_data_list = [*others, latest]
 
     def _fail(self, reason: str) -> None:
@@ -245,6 +260,8 @@ class _Job(threading.Thread):
         self._move("Failed", "Failed", "Training job failed")
 
     def _move(self, status: str, secondary: str, message: str) -> None:
+        if status == "InProgress" and self._stop_asked.is_set():
+            status = "Stopping"  # there is no way back from it
         now = datetime.now(UTC)
         transitions = self._record.secondary_status_transitions
         if transitions:
@@ -259,6 +276,17 @@ class _Job(threading.Thread):
 def _records() -> dict[str, Any]:
     """moto's own records of the training jobs, by name: what DescribeTrainingJob answers from."""
     return sagemaker_backends[ACCOUNT_ID][REGION].training_jobs
+
+
+def _channel_names(request: dict[str, Any]) -> list[str]:
+    return [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None  # a line that only looks like a metric
 
 
 def _refuse_unknown(request: dict[str, Any]) -> None:
@@ -276,6 +304,15 @@ def _refuse_unknown(request: dict[str, Any]) -> None:
             "The stand-in starts a training image by its own entry point (script mode); "
             "leave ContainerEntrypoint out and name the script in sagemaker_program.",
         )
+    for definition in algorithm.get("MetricDefinitions", []):
+        try:
+            groups = re.compile(definition["Regex"]).groups
+        except re.error:
+            groups = 0
+        if not groups:
+            raise ServiceError(
+                "ValidationException", f"The regular expression of metric {definition['Name']} needs a group: (…)."
+            )
     if (count := request["ResourceConfig"].get("InstanceCount", 1)) != 1:
         raise ServiceError("ValidationException", f"The stand-in trains on one instance; {count} were asked for.")
 

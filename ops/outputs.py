@@ -19,7 +19,7 @@ def read_outputs(path: Path) -> dict[str, Any]:
     """{"data_bucket": …, "function_name": …} from the file that `terraform output -json` filled."""
     try:
         outputs = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         outputs = {}
     if not outputs:
         raise ToolError("Nothing is provisioned yet: run `make infra` first.")

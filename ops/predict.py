@@ -1,6 +1,6 @@
 """Send one photograph through the function and print the likeliest breeds.
 
-    python -m ops.predict --outputs build/dev/outputs.json --image photograph.jpg [--json answer.json]
+python -m ops.predict --outputs build/dev/outputs.json --image photograph.jpg [--json answer.json]
 """
 
 import argparse

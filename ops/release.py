@@ -1,9 +1,9 @@
 """Choose what the endpoint serves: write the release list and apply it.
 
-    python -m ops.release deploy --outputs build/dev/outputs.json [--run RUN] -- terraform apply …
+    python -m ops.release --outputs build/dev/outputs.json [--run RUN] -- terraform apply …
 
 The list is an SSM parameter, newest first: `<run_id>@<sha256 of model.json>`. Only this program writes it. When the
-apply fails, the list is put back as it was.
+release does not get into service, the list is put back as it was.
 """
 
 import argparse
@@ -16,12 +16,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from inference.artifact import ArtifactError, manifest_sha256
+from inference.artifact import RUN_ID_PATTERN, ArtifactError, manifest_sha256
 from ops.outputs import ToolError, read_outputs, run
 
 KEPT_RELEASES = 10
 EMPTY = "none"
-_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _MODEL_KEY = re.compile(r"runs/([^/]+)/output/model\.tar\.gz")
 
 
@@ -61,25 +60,62 @@ def with_release(releases: str, run_id: str, digest: str) -> str:
 
 
 def deploy(outputs: dict[str, Any], run_id: str | None, apply: list[str]) -> str:
-    """Put a run in front of the release list and apply. Returns the run id."""
+    """Put a run in front of the release list, apply, and see that it is what now serves. Returns the run id.
+
+    Raises:
+        ToolError: there is no such run, the apply failed, or SageMaker went back to what served before; the release
+            list is then as it was.
+    """
     s3 = boto3.client("s3", region_name=outputs["region"])
     ssm = boto3.client("ssm", region_name=outputs["region"])
-    if run_id is not None and not _RUN_ID.fullmatch(run_id):
+    if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
         raise ToolError(f"{run_id!r} is no run id: small letters, digits and dashes, 40 at most.")
     bucket, parameter = outputs["artifacts_bucket"], outputs["releases_parameter"]
     run_id = run_id or newest_run(s3, bucket)
     digest = digest_of(s3, bucket, run_id)
     before = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
     ssm.put_parameter(Name=parameter, Value=with_release(before, run_id, digest), Type="StringList", Overwrite=True)
-    if subprocess.run(apply, check=False).returncode != 0:
+    try:
+        if run_to_its_end(apply) != 0:
+            raise ToolError(f"Run {run_id} was not deployed: the apply failed, and the release list is as it was.")
+        if reason := why_not_served(boto3.client("sagemaker", region_name=outputs["region"]), outputs, digest):
+            raise ToolError(f"Run {run_id} was not deployed, and the release list is as it was: {reason}")
+    except BaseException:
         ssm.put_parameter(Name=parameter, Value=before, Type="StringList", Overwrite=True)
-        raise ToolError(f"Run {run_id} was not deployed: the apply failed, and the release list is as it was.")
+        raise
     return run_id
+
+
+def run_to_its_end(command: list[str]) -> int:
+    """Run a command that must not be cut short: Ctrl-C reaches it too, and it saves its state before it ends."""
+    process = subprocess.Popen(command)
+    was_interrupted = False
+    while True:
+        try:
+            status = process.wait()
+            break
+        except KeyboardInterrupt:
+            was_interrupted = True
+    if was_interrupted:
+        raise KeyboardInterrupt
+    return status
+
+
+def why_not_served(sagemaker: Any, outputs: dict[str, Any], digest: str) -> str | None:
+    """None when the endpoint serves the model of this digest, else what SageMaker says of it.
+
+    Terraform cannot tell: an endpoint that went back by itself is in service too.
+    """
+    endpoint = sagemaker.describe_endpoint(EndpointName=outputs["endpoint_name"])
+    configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    model = sagemaker.describe_model(ModelName=configuration["ProductionVariants"][0]["ModelName"])
+    if model["PrimaryContainer"]["Environment"]["MODEL_MANIFEST_SHA256"] == digest:
+        return None
+    return str(endpoint.get("FailureReason", "the endpoint serves another release."))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("action", choices=["deploy"])
     parser.add_argument("--outputs", type=Path, required=True)
     parser.add_argument("--run", default=None)
     parser.add_argument("apply", nargs="+", help="the command that applies the list")

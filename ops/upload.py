@@ -6,17 +6,16 @@ The checked set is laid out below build/datasets/<dataset>/, as links, and its r
 """
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from inference.artifact import RUN_ID_PATTERN
 from ops.outputs import ToolError, read_outputs, run
 from training.dataset import prepare, summary
 
 STAGING = Path("build/datasets")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 def upload(bucket: str, dataset: str, folder: Path) -> None:
@@ -25,7 +24,7 @@ def upload(bucket: str, dataset: str, folder: Path) -> None:
     if aws is None:
         raise ToolError("The AWS CLI of this project is missing: delete .venv and run `make setup`.")
     target = f"s3://{bucket}/datasets/{dataset}/"
-    command = [aws, "s3", "sync", str(folder), target, "--delete", "--size-only", "--only-show-errors"]
+    command = [aws, "s3", "sync", str(folder), target, "--delete", "--only-show-errors"]
     if subprocess.run(command, check=False).returncode != 0:
         raise ToolError(f"Not everything reached {target}: run the same command again, it goes on where it stopped.")
 
@@ -38,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.folder:
         raise ToolError("Say which photographs: make data DATA=<folder of train/valid/test/<breed>/*.jpg>.")
-    if not _NAME.fullmatch(arguments.dataset):
+    if not RUN_ID_PATTERN.fullmatch(arguments.dataset):
         raise ToolError(f"{arguments.dataset!r} is no data set name: small letters, digits and dashes, 40 at most.")
     bucket = read_outputs(arguments.outputs)["data_bucket"]
     report = prepare(Path(arguments.folder).expanduser(), STAGING / arguments.dataset)

@@ -28,12 +28,12 @@ def prepare(source: Path, target: Path) -> dict[str, Any]:
     """
     check_target(source, target)
     folders = find_splits(source)
-    listing, broken = drop_broken(scan(folders))
-    listing = split_missing(listing)
+    given, broken = drop_broken(scan(folders))
+    listing = split_missing(given)
     report = {
         "classes": len(listing["train"]),
         "images": {split: sum(map(len, listing[split].values())) for split in SPLITS},
-        "splits_made_by_rule": [split for split in SPLITS if split not in folders],
+        "splits_made_by_rule": [split for split in SPLITS if not any(given.get(split, {}).values())],
         "skipped": [{"file": str(path.relative_to(source)), "reason": reason} for path, reason in broken.files.items()],
     }
     staging = target.with_name(f".{target.name}.{os.getpid()}")
