@@ -25,7 +25,7 @@ OUTPUTS := $(STATE)/outputs.json
 IN_CLOUD := ops/in_cloud.sh $(ENV)
 
 TERRAFORM := terraform -chdir=terraform
-VARIABLES := -input=false -compact-warnings -var-file=environments/$(ENV).tfvars \
+VARIABLES := -input=false -var-file=environments/$(ENV).tfvars \
 	-var=function_package=$(PACKAGES)/function.zip
 export TF_DATA_DIR := $(STATE)/terraform
 export TF_PLUGIN_CACHE_DIR ?= $(CURDIR)/build/terraform-plugins

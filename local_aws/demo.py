@@ -6,15 +6,20 @@ Writes build/demo/report.json, the job's plots beside it, and each target's outp
 """
 
 import argparse
+import contextlib
+import fcntl
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from local_aws.clients import client
@@ -22,6 +27,9 @@ from local_aws.environment import client_environment
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
 from local_aws.leftovers import leftovers
 from ops.predict import table
+from training.data import find_splits, scan
+from training.drawn_breeds import draw_breeds
+from training.errors import TrainingError
 
 _FOLDER = REPOSITORY / "build" / "demo"
 _DATASET = "demo"  # a name of its own, so that a user's data set is left alone
@@ -63,7 +71,8 @@ class Demo:
         self.report["stages"].append({"name": target, "seconds": round(seconds, 1)})
         if status != 0:
             said = [line for line in log.read_text().splitlines() if line and not line.startswith("make")]
-            raise StageError(f"{target} failed: {said[-1] if said else 'it said nothing'} (all of it: {log})")
+            reason = next((line for line in said if "Error:" in line), said[-1] if said else "it said nothing")
+            raise StageError(f"{target} failed: {reason} (all of it: {log})")
 
     def run(self) -> None:
         self.make("up")
@@ -109,26 +118,20 @@ class Demo:
 
 def _drawn_data() -> Path:
     folder = _FOLDER / "drawn"
-    subprocess.run([sys.executable, "-m", "training.drawn_breeds", str(folder)], check=True, cwd=REPOSITORY)
+    draw_breeds(folder)
     return folder
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", help="a folder of photographs, train/valid/test/<breed>/<file>")
-    data = parser.parse_args().data
-    Home(_FOLDER / "stand_in").kill_processes()  # of a demo that was killed
-    shutil.rmtree(_FOLDER, ignore_errors=True)
-    (_FOLDER / "logs").mkdir(parents=True)
-    print("The whole path on this machine: no account, no Docker, nothing billed.")
-    demo = Demo(Path(data).expanduser().resolve() if data else _drawn_data())
+def _run(data: str) -> None:
+    folder = Path(data).expanduser().resolve() if data else _drawn_data()
+    scan(find_splits(folder))  # what can be said of the photographs at once is not said after a minute
+    demo = Demo(folder)
     start = time.monotonic()
     try:
         demo.run()
-    except (StageError, KeyboardInterrupt) as error:
-        print(f"\n{error or 'Stopped.'}", file=sys.stderr)
-        demo.make("down")
-        return 1
+    finally:
+        if demo.home.read_record():
+            demo.make("down")
     (_FOLDER / "report.json").write_text(json.dumps(demo.report, indent=2))
     print(f"  {'in all':<16}{time.monotonic() - start:6.1f} s\n")
     print(f"{table(demo.answer)}\n")
@@ -137,7 +140,46 @@ def main() -> int:
         f"{demo.report['test_top5']:.1%}. Report and plots: {_FOLDER.relative_to(REPOSITORY)}/"
     )
     if demo.report["leftovers"]:
-        print(f"Left over after destroy: {', '.join(demo.report['leftovers'])}", file=sys.stderr)
+        raise StageError(f"Left over after destroy: {', '.join(demo.report['leftovers'])}.")
+
+
+@contextlib.contextmanager
+def _only_demo() -> Iterator[None]:
+    """Make an empty build/demo, and keep another demo out of it. Raises StageError when one runs."""
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = os.open(_FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        Home(_FOLDER / "stand_in").kill_processes()  # of a demo that was killed
+        for path in _FOLDER.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (_FOLDER / "logs").mkdir()
+        yield
+    except BlockingIOError:
+        raise StageError("A demo is running here already: wait for it, or stop it with Ctrl-C.") from None
+    finally:
+        os.close(folder)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", default="", help="a folder of photographs, train/valid/test/<breed>/<file>")
+    data = parser.parse_args().data
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)  # as Ctrl-C: whatever ends the demo, its stand-in goes with it
+    try:
+        with _only_demo():
+            print("The whole path on this machine: no account, no Docker, nothing billed.", flush=True)
+            _run(data)
+    except (StageError, TrainingError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the demo's stand-in is gone.", file=sys.stderr)
         return 1
     return 0
 

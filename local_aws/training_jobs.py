@@ -195,7 +195,7 @@ class _Job(threading.Thread):
         deadline = time.monotonic() + self._request.get("StoppingCondition", {}).get(
             "MaxRuntimeInSeconds", _MAX_RUNTIME_SECONDS
         )
-        uploaded: dict[str, float] = {}
+        uploaded = self._checkpoint_files()
         while (status := self._child.wait(_CHECKPOINT_SECONDS if not self._stop_asked.is_set() else 0)) is None:
             uploaded = self._upload_checkpoints(uploaded)
             if self._stop_asked.is_set() or time.monotonic() > deadline:
@@ -236,17 +236,21 @@ class _Job(threading.Thread):
 
     def _upload_checkpoints(self, uploaded: dict[str, float]) -> dict[str, float]:
         """Make the S3 prefix equal to the folder, as SageMaker does: also what was deleted here goes there."""
+        found = self._checkpoint_files()
         if "CheckpointConfig" not in self._request:
-            return {}
+            return found
         bucket, prefix = split_s3_uri(self._request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/")
-        folder = self._folder / "checkpoints"
-        found = {str(path.relative_to(folder)): path.stat().st_mtime for path in folder.rglob("*") if path.is_file()}
         for name in found:
             if uploaded.get(name) != found[name]:
-                self._s3.upload_file(str(folder / name), bucket, prefix + name)
+                self._s3.upload_file(str(self._folder / "checkpoints" / name), bucket, prefix + name)
         for name in uploaded.keys() - found.keys():
             self._s3.delete_object(Bucket=bucket, Key=prefix + name)
         return found
+
+    def _checkpoint_files(self) -> dict[str, float]:
+        """Time of the last change by the path within the folder."""
+        folder = self._folder / "checkpoints"
+        return {str(path.relative_to(folder)): path.stat().st_mtime for path in folder.rglob("*") if path.is_file()}
 
     def _read_metrics(self, line: str) -> None:
         for name, pattern in self._metrics:

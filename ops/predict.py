@@ -21,11 +21,14 @@ _REMEDIES = {"not_deployed": "run `make deploy` first.", "busy": "try again in a
 def predict(outputs: dict[str, Any], image: bytes) -> dict[str, Any]:
     """The body of the function's answer. Raises ToolError with the function's own words."""
     client = boto3.client("lambda", region_name=outputs["region"])
-    response = client.invoke(
-        FunctionName=outputs["function_name"],
-        Qualifier=outputs["function_alias"],
-        Payload=json.dumps({"image_base64": base64.b64encode(image).decode()}),
-    )
+    try:
+        response = client.invoke(
+            FunctionName=outputs["function_name"],
+            Qualifier=outputs["function_alias"],
+            Payload=json.dumps({"image_base64": base64.b64encode(image).decode()}),
+        )
+    except client.exceptions.RequestTooLargeException:
+        raise ToolError(f"The photograph has {len(image)} bytes, more than Lambda takes: make it smaller.") from None
     answer = json.loads(response["Payload"].read())
     if "FunctionError" in response:
         raise ToolError(f"The function failed: {answer.get('errorType')}: {answer.get('errorMessage')}")

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from local_aws.clients import client
@@ -26,6 +28,13 @@ def run_local_aws(home: Path, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come about"
+        time.sleep(0.05)
+
+
 class StandInUnderTest:
     """A stand-in that runs for the tests of one worker."""
 
@@ -35,6 +44,15 @@ class StandInUnderTest:
         assert record is not None
         self.url: str = record["url"]
         self.variables = client_environment(self.url)
+
+    def listening_addresses(self) -> set[str]:
+        """Where any of its processes listens."""
+        return {
+            connection.laddr.ip
+            for process in self.home.processes()
+            for connection in process.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
 
     def client(self, service: str) -> Any:
         return client(service, self.variables)

@@ -48,7 +48,9 @@ def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters:
     data = f"datasets/{dataset}"
     for split in SPLITS:
         if not s3.list_objects_v2(Bucket=outputs["data_bucket"], Prefix=f"{data}/{split}/", MaxKeys=1)["KeyCount"]:
-            raise TrainingError(f"The data bucket holds no {data}/{split}/: run `make data DATA=<folder>` first.")
+            raise TrainingError(
+                f"The data bucket holds no {data}/{split}/: run `make data DATA=<folder> DATASET={dataset}` first."
+            )
     trainer = ModelTrainer(
         sagemaker_session=Session(boto_session=session, default_bucket=outputs["artifacts_bucket"]),
         role=outputs["training_role_arn"],

@@ -81,6 +81,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     path.make("down")
     path.home.kill_processes()
     shutil.rmtree(REPOSITORY / "build" / "datasets" / DATASET, ignore_errors=True)
+    (REPOSITORY / "build" / "datasets" / f"{DATASET}.json").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,8 @@ def trained(provisioned: Journey) -> tuple[Journey, str]:
     """(the path, the run id) once a model was trained on the data that were uploaded."""
     path = provisioned
     refused = path.refuse("train-sagemaker")
-    assert refused == f"The data bucket holds no datasets/{DATASET}/train/: run `make data DATA=<folder>` first."
+    remedy = f"run `make data DATA=<folder> DATASET={DATASET}` first."
+    assert refused == f"The data bucket holds no datasets/{DATASET}/train/: {remedy}"
     assert path.refuse("deploy") == "No trained model is there yet: run `make train-sagemaker` first."
     said = path.succeed("data", f"DATA={path.data}")
     assert "3 classes: 72 train, 18 valid, 18 test images." in said

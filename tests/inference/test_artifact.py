@@ -201,3 +201,19 @@ def test_sealing_leaves_caches_out(model_dir: Path, manifest: Manifest) -> None:
 def test_deeply_nested_json_is_refused_in_a_sentence() -> None:
     with pytest.raises(ArtifactError, match="damaged"):
         parse_manifest(b"[" * 100_000)
+
+
+def test_an_archive_damaged_anywhere_is_refused_in_a_sentence(model_dir: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    pack(model_dir, archive)
+    intact, digest = archive.read_bytes(), manifest_sha256(archive)
+    refused = 0
+    for position in range(20, len(intact), max(1, len(intact) // 200)):
+        damaged = bytearray(intact)
+        damaged[position] ^= 0xFF
+        archive.write_bytes(damaged)
+        try:
+            assert manifest_sha256(archive) == digest  # a byte that means nothing, such as padding
+        except ArtifactError:
+            refused += 1
+    assert refused > 100

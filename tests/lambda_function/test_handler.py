@@ -121,6 +121,7 @@ def test_the_type_is_told_from_the_bytes(
         ({}, 400, "bad_request"),
         ({"image_base64": 5}, 400, "bad_request"),
         ({"image_base64": "no base64!"}, 400, "bad_request"),
+        ({"image_base64": "\u00fc"}, 400, "bad_request"),
         (event(top_k=0), 400, "bad_request"),
         (event(top_k=True), 400, "bad_request"),
         (event(top_k="5"), 400, "bad_request"),

@@ -102,6 +102,7 @@ def test_an_endpoint_serves_is_updated_without_a_gap_and_goes(releases: Releases
         releases.run_id_that_answers("dogs")
     assert releases.wait("dogs")["EndpointStatus"] == "InService"
     assert releases.run_id_that_answers("dogs") == "run-1"
+    assert releases.stand_in.listening_addresses() == {"127.0.0.1"}
 
     sagemaker.update_endpoint(EndpointName="dogs", EndpointConfigName=second)
     answers = [releases.run_id_that_answers("dogs")]  # while it updates, the old model answers
@@ -122,7 +123,7 @@ def test_an_endpoint_serves_is_updated_without_a_gap_and_goes(releases: Releases
 def test_a_model_that_does_not_load_fails_with_the_reason(releases: Releases) -> None:
     releases.configuration("wrong-digest", digest="0" * 64)
     releases.configuration("no-such-object", key="missing.tar.gz")
-    releases.configuration("strange-image", image="docker.io/somebody/else:latest")
+    releases.configuration("strange-image", image="docker.io/somebody/not-serving:latest")
     reasons = {}
     for name in ("wrong-digest", "no-such-object", "strange-image"):
         releases.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
@@ -131,7 +132,7 @@ def test_a_model_that_does_not_load_fails_with_the_reason(releases: Releases) ->
         reasons[name] = description["FailureReason"]
     assert "did not pass the ping health check" in reasons["wrong-digest"]
     assert "Could not find model data" in reasons["no-such-object"]
-    assert "cannot run docker.io/somebody/else:latest" in reasons["strange-image"]
+    assert "cannot run docker.io/somebody/not-serving:latest" in reasons["strange-image"]
     logs = releases.stand_in.client("logs")
     group = "/aws/sagemaker/Endpoints/wrong-digest"
     (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
@@ -144,10 +145,21 @@ def test_a_failed_update_leaves_the_old_model_in_service(releases: Releases) -> 
     releases.sagemaker.create_endpoint(EndpointName="dogs", EndpointConfigName=good)
     releases.wait("dogs")
     releases.sagemaker.update_endpoint(EndpointName="dogs", EndpointConfigName=bad)
+    for configuration in (good, bad):
+        with pytest.raises(ClientError, match="in use"):
+            releases.sagemaker.delete_endpoint_config(EndpointConfigName=configuration)
+    with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
+        releases.sagemaker.update_endpoint(EndpointName="dogs", EndpointConfigName=good)
     description = releases.wait("dogs")
     assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", "good")
     assert "ping health check" in description["FailureReason"]
     assert releases.run_id_that_answers("dogs") == "good"
+
+
+def test_a_name_that_is_a_path_is_refused(releases: Releases) -> None:
+    configuration = releases.configuration("run-1")
+    with pytest.raises(ClientError, match="failed to satisfy constraint"):
+        releases.sagemaker.create_endpoint(EndpointName="../../dogs", EndpointConfigName=configuration)
 
 
 def test_errors_are_answered_as_sagemaker_answers_them(releases: Releases) -> None:

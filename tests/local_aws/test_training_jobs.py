@@ -4,11 +4,13 @@ import io
 import tarfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local_aws import cloud
 from tests.conftest import StandInUnderTest
 
 BUCKET = "training-tests"
@@ -25,6 +27,8 @@ checkpoints = Path(os.environ["SM_MODEL_DIR"]).parent / "checkpoints"
 print(f"files={','.join(files)} before={','.join(sorted(path.name for path in checkpoints.iterdir()))}", flush=True)
 print("loss=0.5;", flush=True)
 print("loss=0.25;", flush=True)
+print("loss=1.2.3;", flush=True)
+(checkpoints / "earlier.txt").unlink(missing_ok=True)
 (checkpoints / "last.txt").write_text(mode)
 Path(os.environ["SM_MODEL_DIR"], "weights.txt").write_text("weights")
 Path(os.environ["SM_OUTPUT_DATA_DIR"], "plot.txt").write_text("plot")
@@ -97,9 +101,10 @@ def log_of(stand_in: StandInUnderTest, name: str) -> str:
 def jobs(stand_in: StandInUnderTest, prepared: str) -> dict[str, dict[str, Any]]:
     """The last description of a job that completes, one that fails and one that is stopped."""
     sagemaker = stand_in.client("sagemaker")
-    names = ("complete", "fail", "hang")
+    names = ("complete", "fail", "hang", "overrun")
     for name in names:
-        sagemaker.create_training_job(**request(prepared, name))
+        limit = {"MaxRuntimeInSeconds": 3 if name == "overrun" else 120}
+        sagemaker.create_training_job(**request(prepared, name, StoppingCondition=limit))
     running = sagemaker.describe_training_job(TrainingJobName="hang")
     assert running["TrainingJobStatus"] == "InProgress"
     descriptions: dict[str, dict[str, Any]] = {}
@@ -141,6 +146,8 @@ def test_a_job_completes_with_its_model_output_metrics_and_log(
     assert "files=one.txt,two.txt before=earlier.txt" in log
     saved = s3.get_object(Bucket=BUCKET, Key="checkpoints/complete/last.txt")["Body"].read()
     assert saved == b"complete"
+    kept = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix="checkpoints/complete/")["Contents"]]
+    assert kept == ["checkpoints/complete/last.txt"]  # what the job deleted is deleted there, too
 
 
 def test_a_job_that_fails_tells_the_scripts_own_reason(jobs: dict[str, dict[str, Any]]) -> None:
@@ -148,6 +155,18 @@ def test_a_job_that_fails_tells_the_scripts_own_reason(jobs: dict[str, dict[str,
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"] == "AlgorithmError: The data are of the wrong kind., exit code: 1"
     assert [item["Value"] for item in job["FinalMetricDataList"]] == [0.25]
+
+
+def test_a_job_that_takes_too_long_is_stopped(jobs: dict[str, dict[str, Any]]) -> None:
+    job = jobs["overrun"]
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def test_an_object_that_points_out_of_its_channel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "list_objects", lambda s3, uri: [{"Key": "data/../../evil"}])
+    with pytest.raises(cloud.ServiceError, match="points outside its channel"):
+        cloud.download_prefix(None, "s3://bucket/data/", tmp_path / "channel")
+    assert list(tmp_path.rglob("evil")) == []
 
 
 def test_a_job_that_is_stopped_keeps_what_it_had(stand_in: StandInUnderTest, jobs: dict[str, dict[str, Any]]) -> None:
@@ -164,6 +183,18 @@ def test_a_job_that_is_stopped_keeps_what_it_had(stand_in: StandInUnderTest, job
     ("changes", "message"),
     [
         ({"TrainingJobName": "complete"}, "already exists"),
+        ({"TrainingJobName": "../../precious"}, "failed to satisfy constraint"),
+        ({"InputDataConfig": [{"ChannelName": "../..", "DataSource": {}}]}, "failed to satisfy constraint"),
+        (
+            {
+                "AlgorithmSpecification": {
+                    "TrainingImage": IMAGE,
+                    "TrainingInputMode": "File",
+                    "MetricDefinitions": [{"Name": "loss", "Regex": "loss=("}],
+                }
+            },
+            "needs a group",
+        ),
         ({"RoleArn": "arn:aws:iam::123456789012:role/nobody"}, "Please ensure that the role exists"),
         (
             {"AlgorithmSpecification": {"TrainingImage": "docker.io/evil/image:1", "TrainingInputMode": "File"}},

@@ -136,6 +136,20 @@ def test_what_a_user_gives_is_never_read_as_a_command(tmp_path: Path, target: st
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_shell_that_points_at_the_stand_in_is_not_taken_for_aws() -> None:
+    refused = run_script("ops/in_cloud.sh", "dev", "true", AWS_ACCESS_KEY_ID="stand-in")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert refused.stderr.startswith("This shell points at the stand-in cloud")
+
+
+def test_without_credentials_aws_is_refused_in_one_sentence() -> None:
+    unset = [f"--unset={name}" for name in os.environ if name.startswith("AWS_")]
+    masked = [f"{name}={os.devnull}" for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
+    refused = run_script("env", *unset, *masked, "AWS_EC2_METADATA_DISABLED=true", "ops/in_cloud.sh", "dev", "true")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert refused.stderr.startswith("ENV=dev is AWS, and your credentials do not get there: ")
+
+
 def test_without_the_stand_in_a_target_says_so(tmp_path: Path) -> None:
     refused = run_script("ops/in_cloud.sh", "local", "true", LOCAL_AWS_HOME=str(tmp_path / "home"))
     assert (refused.returncode, refused.stderr.strip()) == (1, "The stand-in is not up: run `make up` first.")
