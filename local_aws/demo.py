@@ -146,10 +146,10 @@ def _run(data: str) -> None:
 @contextlib.contextmanager
 def _only_demo() -> Iterator[None]:
     """Make an empty build/demo, and keep another demo out of it. Raises StageError when one runs."""
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    folder = os.open(_FOLDER, os.O_RDONLY)
+    this_file = os.open(__file__, os.O_RDONLY)  # something to lock that is there once in each checkout
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(this_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _FOLDER.mkdir(parents=True, exist_ok=True)
         Home(_FOLDER / "stand_in").kill_processes()  # of a demo that was killed
         for path in _FOLDER.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -158,7 +158,7 @@ def _only_demo() -> Iterator[None]:
     except BlockingIOError:
         raise StageError("A demo is running here already: wait for it, or stop it with Ctrl-C.") from None
     finally:
-        os.close(folder)
+        os.close(this_file)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
