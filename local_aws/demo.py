@@ -130,7 +130,8 @@ def _run(data: str) -> None:
     try:
         demo.run()
     finally:
-        if demo.home.read_record():
+        if demo.home.read_record():  # the demo ended before its time
+            print()
             demo.make("down")
     (_FOLDER / "report.json").write_text(json.dumps(demo.report, indent=2))
     print(f"  {'in all':<16}{time.monotonic() - start:6.1f} s\n")
