@@ -28,7 +28,7 @@ def run_local_aws(home: Path, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come about"

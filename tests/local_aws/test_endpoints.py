@@ -59,7 +59,7 @@ class Releases:
 
     def wait(self, name: str) -> dict[str, Any]:
         """DescribeEndpoint's answer once the endpoint rests."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             description: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=name)
             if description["EndpointStatus"] not in ("Creating", "Updating"):
@@ -187,7 +187,7 @@ def test_a_serving_process_that_dies_is_started_again(releases: Releases, unused
     releases.wait(name)
     (victim,) = serving_processes(releases.stand_in)
     victim.kill()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         try:
             assert releases.run_id_that_answers(name) == "run-1"

@@ -103,12 +103,12 @@ def jobs(stand_in: StandInUnderTest, prepared: str) -> dict[str, dict[str, Any]]
     sagemaker = stand_in.client("sagemaker")
     names = ("complete", "fail", "hang", "overrun")
     for name in names:
-        limit = {"MaxRuntimeInSeconds": 3 if name == "overrun" else 120}
+        limit = {"MaxRuntimeInSeconds": 3 if name == "overrun" else 600}
         sagemaker.create_training_job(**request(prepared, name, StoppingCondition=limit))
     running = sagemaker.describe_training_job(TrainingJobName="hang")
     assert running["TrainingJobStatus"] == "InProgress"
     descriptions: dict[str, dict[str, Any]] = {}
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     is_stopping = False
     while len(descriptions) < len(names):
         assert time.monotonic() < deadline, descriptions
