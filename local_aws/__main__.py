@@ -11,7 +11,7 @@ import time
 import psutil
 
 from local_aws.environment import client_environment, without_aws
-from local_aws.home import HOME_VARIABLE, REPOSITORY, Home, StandInError
+from local_aws.home import HOME_VARIABLE, OWNER_VARIABLE, REPOSITORY, Home, StandInError
 
 _START_SECONDS = 60
 _STOP_SECONDS = 25
@@ -30,7 +30,7 @@ def up(home: Home, port: str) -> str:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "local_aws.supervisor", "--port", port],
             cwd=REPOSITORY,
-            env={**without_aws(os.environ), HOME_VARIABLE: str(home.path), f"{HOME_VARIABLE}_OWNER": str(home.path)},
+            env={**without_aws(os.environ), HOME_VARIABLE: str(home.path), OWNER_VARIABLE: str(home.path)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -40,7 +40,8 @@ def up(home: Home, port: str) -> str:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if supervisor.poll() is not None:
-                raise StandInError(home.log.read_text().strip().splitlines()[-1])
+                said = home.log.read_text().strip().splitlines()
+                raise StandInError(said[-1] if said else "The stand-in was killed while it started.")
             if record := home.read_record():
                 return f"The stand-in is up at {record['url']} (log: {home.log})."
             time.sleep(0.1)

@@ -80,8 +80,8 @@ def list_objects(s3: Any, uri: str) -> Iterator[dict[str, Any]]:
         yield from page.get("Contents", [])
 
 
-def download_prefix(s3: Any, uri: str, directory: Path) -> int:
-    """Copy all objects below `uri` into `directory`, as SageMaker's File mode does. Returns their number."""
+def download_prefix(s3: Any, uri: str, directory: Path) -> None:
+    """Copy all objects below `uri` into `directory`, as SageMaker's File mode does. Raises ServiceError."""
     bucket, prefix = split_s3_uri(uri)
     directory.mkdir(parents=True, exist_ok=True)
     root = directory.resolve()
@@ -96,7 +96,6 @@ def download_prefix(s3: Any, uri: str, directory: Path) -> int:
         # Straight from moto's memory: over HTTP, thousands of photographs take longer than a training run.
         if item := s3_backends[ACCOUNT_ID]["aws"].get_object(bucket, key):
             target.write_bytes(item.value)
-    return len(keys)
 
 
 def pack(directory: Path, archive: Path) -> None:

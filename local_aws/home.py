@@ -11,8 +11,9 @@ from typing import Any
 
 import psutil
 
-# Every process of a stand-in carries this variable: a leftover is found by it even when every record of it is gone.
-HOME_VARIABLE = "LOCAL_AWS_HOME"
+HOME_VARIABLE = "LOCAL_AWS_HOME"  # what users set, and what any process of theirs may therefore carry
+# What only a stand-in's own processes carry: by it a leftover is found even when every record of it is gone.
+OWNER_VARIABLE = "LOCAL_AWS_OWNER"
 REPOSITORY = Path(__file__).resolve().parent.parent
 _KILL_ROUNDS = 10
 _BELONGS_TO_US = ".local_aws"  # only a folder with this file in it is ever deleted
@@ -68,7 +69,7 @@ class Home:
                 if (
                     process.pid != os.getpid()
                     and process.status() != psutil.STATUS_ZOMBIE
-                    and process.environ().get(f"{HOME_VARIABLE}_OWNER") == str(self.path)
+                    and process.environ().get(OWNER_VARIABLE) == str(self.path)
                 ):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):

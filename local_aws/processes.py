@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from local_aws.home import HOME_VARIABLE, REPOSITORY
+from local_aws.home import OWNER_VARIABLE, REPOSITORY
 
 LineReader = Callable[[str], None]
 
@@ -22,7 +22,7 @@ def base_environment(home: Path) -> dict[str, str]:
         "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        f"{HOME_VARIABLE}_OWNER": os.environ[f"{HOME_VARIABLE}_OWNER"],
+        OWNER_VARIABLE: os.environ[OWNER_VARIABLE],
     }
 
 

@@ -91,6 +91,7 @@ class _Job(threading.Thread):
         self._folder = cloud.home / "training" / self.name / "algo-1"
         self._child: Child | None = None
         self._stop_asked = threading.Event()
+        self._overran = False
         self._metrics = [
             (definition["Name"], re.compile(definition["Regex"]))
             for definition in request["AlgorithmSpecification"].get("MetricDefinitions", [])
@@ -192,29 +193,26 @@ class _Job(threading.Thread):
         }
         # "train" is what SageMaker starts in a container; here it is the toolkit's program beside this Python.
         self._child = Child(["train"], environment, on_line, self._folder)
-        deadline = time.monotonic() + self._request.get("StoppingCondition", {}).get(
-            "MaxRuntimeInSeconds", _MAX_RUNTIME_SECONDS
-        )
+        limits = self._request.get("StoppingCondition", {})
+        deadline = time.monotonic() + limits.get("MaxRuntimeInSeconds", _MAX_RUNTIME_SECONDS)
         uploaded = self._checkpoint_files()
         while (status := self._child.wait(_CHECKPOINT_SECONDS if not self._stop_asked.is_set() else 0)) is None:
             uploaded = self._upload_checkpoints(uploaded)
-            if self._stop_asked.is_set() or time.monotonic() > deadline:
+            self._overran = time.monotonic() > deadline
+            if self._stop_asked.is_set() or self._overran:
                 self._child.stop(_STOP_GRACE_SECONDS)
                 status = self._child.exit_status
                 break
         self._upload_checkpoints(uploaded)
-        if time.monotonic() > deadline:
-            self._record.secondary_status = "MaxRuntimeExceeded"
         return status if status is not None else 1
 
     def _finish(self, status: int) -> None:
-        stopped = self._stop_asked.is_set() or self._record.secondary_status == "MaxRuntimeExceeded"
-        final = "MaxRuntimeExceeded" if self._record.secondary_status == "MaxRuntimeExceeded" else "Stopped"
-        self._move("InProgress" if not stopped else "Stopping", "Uploading", "Uploading generated training model")
+        was_stopped = self._stop_asked.is_set() or self._overran
+        self._move("Stopping" if was_stopped else "InProgress", "Uploading", "Uploading generated training model")
         self._upload("model", "model.tar.gz", always=status == 0)
         self._upload("output/data", "output.tar.gz", always=False)
-        if stopped:
-            self._move("Stopped", final, "Training job stopped")
+        if was_stopped:
+            self._move("Stopped", "MaxRuntimeExceeded" if self._overran else "Stopped", "Training job stopped")
         elif status == 0:
             self._move("Completed", "Completed", "Training job completed")
         else:

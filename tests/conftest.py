@@ -83,9 +83,3 @@ def photographs() -> Path:
     if not (folder / "train").is_dir():
         pytest.skip(f"no real photographs at {folder}: name a folder of train/valid/test/<breed> in DOGS_DATA")
     return folder
-
-
-@pytest.fixture
-def unused_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Names that no other test of this session uses."""
-    return lambda kind: f"{kind}-{abs(hash(request.node.nodeid)) % 10**8}"
