@@ -196,9 +196,9 @@ class _Job(threading.Thread):
         limits = self._request.get("StoppingCondition", {})
         deadline = time.monotonic() + limits.get("MaxRuntimeInSeconds", _MAX_RUNTIME_SECONDS)
         uploaded = self._checkpoint_files()
-        while (status := self._child.wait(_CHECKPOINT_SECONDS if not self._stop_asked.is_set() else 0)) is None:
+        while (status := self._child.wait(min(_CHECKPOINT_SECONDS, max(0, deadline - time.monotonic())))) is None:
             uploaded = self._upload_checkpoints(uploaded)
-            self._overran = time.monotonic() > deadline
+            self._overran = time.monotonic() >= deadline
             if self._stop_asked.is_set() or self._overran:
                 self._child.stop(_STOP_GRACE_SECONDS)
                 status = self._child.exit_status

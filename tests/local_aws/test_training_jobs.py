@@ -35,7 +35,7 @@ Path(os.environ["SM_OUTPUT_DATA_DIR"], "plot.txt").write_text("plot")
 if mode == "fail":
     Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("The data are of the wrong kind.")
     sys.exit(1)
-if mode == "hang":
+if mode in ("hang", "overrun"):
     time.sleep(600)
 """
 
