@@ -9,6 +9,13 @@ shift
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+# Terraform's plugin cache bears one writer at a time. Python, because macOS has no flock command.
+if [ -n "${TF_PLUGIN_CACHE_DIR:-}" ]; then
+  mkdir -p "$TF_PLUGIN_CACHE_DIR"
+  exec 9>"$TF_PLUGIN_CACHE_DIR/lock"
+  python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+fi
+
 init() { terraform -chdir="$root" init -input=false -no-color -lockfile=readonly "$@" >"$log" 2>&1; }
 
 mirrors() {

@@ -183,3 +183,22 @@ def test_a_missing_or_old_tool_is_named_in_one_line(
 def test_with_all_tools_nothing_is_said() -> None:
     checked = run_script("ops/check_tools.sh")
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_two_inits_at_once_write_the_plugin_cache_one_after_the_other(tmp_path: Path) -> None:
+    """Terraform's own words: the plugin cache is not safe for several writers."""
+    terraform = tmp_path / "terraform"
+    terraform.write_text(
+        '#!/bin/sh\nmkdir "$TF_PLUGIN_CACHE_DIR/writer" && sleep 0.5 && rmdir "$TF_PLUGIN_CACHE_DIR/writer"\n'
+    )
+    terraform.chmod(0o755)
+    variables = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "TF_PLUGIN_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    inits = [
+        subprocess.Popen(["ops/terraform_init.sh", "."], cwd=REPOSITORY, env=variables, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    assert [(init.wait(60), init.stderr and init.stderr.read()) for init in inits] == [(0, b"")] * 3
