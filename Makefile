@@ -10,7 +10,7 @@ ifeq ($(findstring |$(ENV)|,$(foreach name,$(ENVIRONMENTS),|$(name)|)),)
 $(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
 endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
-export DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM TESTS
+export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS
 
 LOCAL_AWS_HOME ?= build/local_aws
 override LOCAL_AWS_HOME := $(abspath $(LOCAL_AWS_HOME))
@@ -24,9 +24,10 @@ STATE := $(if $(filter local,$(ENV)),$(LOCAL_AWS_HOME)/environment,$(CURDIR)/bui
 OUTPUTS := $(STATE)/outputs.json
 IN_CLOUD := ops/in_cloud.sh $(ENV)
 
-TERRAFORM := terraform -chdir=terraform
+TERRAFORM := ops/terraform.sh
+COMMIT := $(or $(shell git describe --always --dirty --abbrev=7 --exclude='*' 2>/dev/null),unknown)
 VARIABLES := -input=false -var-file=environments/$(ENV).tfvars \
-	-var=function_package=$(PACKAGES)/function.zip
+	-var=function_package=$(PACKAGES)/function.zip -var=commit=$(COMMIT)
 export TF_DATA_DIR := $(STATE)/terraform
 export TF_PLUGIN_CACHE_DIR ?= $(CURDIR)/build/terraform-plugins
 export TF_IN_AUTOMATION := true
@@ -69,14 +70,18 @@ env: setup ## print what points an AWS client at the stand-in: eval "$(make -s e
 packages: setup
 	@$(PYTHON) -m ops.package $(PACKAGES)
 
+.PHONY: bootstrap
+bootstrap: setup ## once per AWS account: the bucket for state, and the roles for GitHub
+	@$(IN_CLOUD) env TF_DATA_DIR=$(STATE)/bootstrap ops/bootstrap.sh $(ENV)
+
 .PHONY: init
 init: setup
-	@QUIET=1 $(IN_CLOUD) mkdir -p $(STATE) $(TF_PLUGIN_CACHE_DIR)
-	@ops/terraform_init.sh terraform -backend-config=path=$(STATE)/terraform.tfstate
+	@QUIET=1 $(IN_CLOUD) ops/terraform_init.sh terraform -backend-config=environments/$(ENV).s3.tfbackend
 
 .PHONY: plan
-plan: init packages ## show what `make infra` would change
-	@$(IN_CLOUD) $(TERRAFORM) plan $(VARIABLES)
+plan: init packages ## show what `make infra` would change [CODE=<file> for 0: nothing, 2: changes]
+	@$(IN_CLOUD) $(TERRAFORM) plan -detailed-exitcode $(VARIABLES); code=$$?; \
+		[ -z "$$CODE" ] || echo $$code >"$$CODE"; [ $$code = 0 ] || [ $$code = 2 ]
 
 .PHONY: infra
 infra: init packages ## provision everything with Terraform
@@ -98,6 +103,16 @@ deploy: init packages ## serve a trained model: the newest, or RUN=<run id>
 	@$(IN_CLOUD) $(PYTHON) -m ops.release --outputs $(OUTPUTS) --run "$$RUN" \
 		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
 
+.PHONY: stop
+stop: init packages ## take the endpoint away and keep every release, until `make start`
+	@$(IN_CLOUD) $(PYTHON) -m ops.release --outputs $(OUTPUTS) --serving off \
+		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
+
+.PHONY: start
+start: init packages ## bring the endpoint back, with the instances that it had
+	@$(IN_CLOUD) $(PYTHON) -m ops.release --outputs $(OUTPUTS) --serving on \
+		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
+
 .PHONY: predict
 predict: setup ## ask the function for the breed on a photograph: IMAGE=<file>
 	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE"
@@ -109,6 +124,10 @@ destroy: init packages ## take everything away again (asks first, unless CONFIRM
 		|| { echo "Nothing was destroyed." >&2; exit 1; }
 	@QUIET=1 $(IN_CLOUD) $(TERRAFORM) destroy -auto-approve $(VARIABLES)
 	@rm -f $(OUTPUTS)
+
+.PHONY: unlock
+unlock: init ## free the state from the lock of a run that died: LOCK=<id>
+	@$(IN_CLOUD) $(TERRAFORM) force-unlock -force "$$LOCK"
 
 .PHONY: demo
 demo: setup ## the whole path on this machine [DATA=<folder of photographs>]

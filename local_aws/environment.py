@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"  # moto's default account
+CALLS_PATH = "/_stand_in/calls"  # where the stand-in tells who called what; no bucket's name has an underscore
+STATE_BUCKET = f"terraform-state-{ACCOUNT_ID}"  # the account comes with it, as one that was bootstrapped does
 
 
 # Keys that mean nothing on AWS, in the shape of STS's answer.
@@ -16,6 +18,7 @@ def client_environment(url: str, credentials: dict[str, str] = _ANYBODY) -> dict
     bypass = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
     variables = {
         "AWS_ENDPOINT_URL": url,
+        "AWS_ACCOUNT_ID": ACCOUNT_ID,
         "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
         "AWS_REGION": REGION,

@@ -13,11 +13,22 @@ if [ "$environment" = local ]; then
 elif [ "${AWS_ACCESS_KEY_ID:-}" = stand-in ]; then
   echo "This shell points at the stand-in cloud (make env): open another one for ENV=$environment." >&2
   exit 1
-elif [ -z "${QUIET:-}" ]; then
-  identity=$("$repository/.venv/bin/aws" sts get-caller-identity --query Arn --output text 2>&1) || {
+else
+  identity=$("$repository/.venv/bin/aws" sts get-caller-identity --query '[Account, Arn]' --output text 2>&1) || {
     echo "ENV=$environment is AWS, and your credentials do not get there: ${identity##*$'\n'}" >&2
     exit 1
   }
+  read -r AWS_ACCOUNT_ID identity <<<"$identity"
+  export AWS_ACCOUNT_ID
+  # Before anything is asked of that account. Terraform asks too, but finds its state there first.
+  allowed=$(sed -n 's/^allowed_account_ids *= *//p' "$repository/terraform/environments/$environment.tfvars")
+  case "${allowed:-null}" in
+    null* | *"\"$AWS_ACCOUNT_ID\""*) ;;
+    *)
+      echo "These credentials lead to the account $AWS_ACCOUNT_ID, and allowed_account_ids in terraform/environments/$environment.tfvars allows only $allowed: use those of that account." >&2
+      exit 1
+      ;;
+  esac
   where="AWS, as $identity"
 fi
 [ -t 1 ] || export TF_CLI_ARGS=-no-color

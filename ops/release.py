@@ -1,15 +1,18 @@
-"""Choose what the endpoint serves: write the release list and apply it.
+"""Choose what the endpoint serves, or whether there is one: write SSM parameters and apply them.
 
     python -m ops.release --outputs build/dev/outputs.json [--run RUN] -- terraform apply …
+    python -m ops.release --outputs build/dev/outputs.json --serving off -- terraform apply …
 
-The list is an SSM parameter, newest first: `<run_id>@<sha256 of model.json>`. Only this program writes it. When the
-release does not get into service, the list is put back as it was.
+The release list is newest first: `<run_id>@<sha256 of model.json>`. Only this program writes it. When the release does
+not get into service, all is put back as it was.
 """
 
 import argparse
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,31 +62,86 @@ def with_release(releases: str, run_id: str, digest: str) -> str:
     return ",".join([f"{run_id}@{digest}", *others][:KEPT_RELEASES])
 
 
+def with_count(counts: str, run_id: str, instances: int) -> str:
+    """The instance counts with this run's among them; ten, as there are releases."""
+    others = [entry for entry in counts.split(",") if entry != EMPTY and entry.split("=")[0] != run_id]
+    return ",".join([f"{run_id}={instances}", *others][:KEPT_RELEASES])
+
+
+def live_count(sagemaker: Any, endpoint_name: str) -> int | None:
+    """The instances that autoscaling wants now; None without an endpoint."""
+    try:
+        endpoint = sagemaker.describe_endpoint(EndpointName=endpoint_name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+        return None
+    return int(endpoint["ProductionVariants"][0]["DesiredInstanceCount"])
+
+
 def deploy(outputs: dict[str, Any], run_id: str | None, apply: list[str]) -> str:
     """Put a run in front of the release list, apply, and see that it is what now serves. Returns the run id.
+
+    It starts with as many instances as serve now: a new configuration would otherwise begin with the least, under a
+    load that needs more.
 
     Raises:
         ToolError: there is no such run, the apply failed, or SageMaker went back to what served before; the release
             list is then as it was.
     """
-    s3 = boto3.client("s3", region_name=outputs["region"])
-    ssm = boto3.client("ssm", region_name=outputs["region"])
+    s3, ssm, sagemaker = (boto3.client(name, region_name=outputs["region"]) for name in ("s3", "ssm", "sagemaker"))
     if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
         raise ToolError(f"{run_id!r} is no run id: small letters, digits and dashes, 40 at most.")
-    bucket, parameter = outputs["artifacts_bucket"], outputs["releases_parameter"]
-    run_id = run_id or newest_run(s3, bucket)
-    digest = digest_of(s3, bucket, run_id)
-    before = ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
-    ssm.put_parameter(Name=parameter, Value=with_release(before, run_id, digest), Type="StringList", Overwrite=True)
-    try:
+    run_id = run_id or newest_run(s3, outputs["artifacts_bucket"])
+    digest = digest_of(s3, outputs["artifacts_bucket"], run_id)
+    releases = _read(ssm, outputs["releases_parameter"])
+    changes = {outputs["releases_parameter"]: with_release(releases, run_id, digest)}
+    # The configuration in use is never touched: it may be the one that SageMaker goes back to.
+    if run_id != _in_front(releases) and (count := live_count(sagemaker, outputs["endpoint_name"])):
+        parameter = outputs["instance_counts_parameter"]
+        changes[parameter] = with_count(_read(ssm, parameter), run_id, count)
+    with _written(ssm, changes):
         if run_to_its_end(apply) != 0:
             raise ToolError(f"Run {run_id} was not deployed: the apply failed, and the release list is as it was.")
-        if reason := why_not_served(boto3.client("sagemaker", region_name=outputs["region"]), outputs, digest):
+        if reason := why_not_served(sagemaker, outputs, digest):
             raise ToolError(f"Run {run_id} was not deployed, and the release list is as it was: {reason}")
-    except BaseException:
-        ssm.put_parameter(Name=parameter, Value=before, Type="StringList", Overwrite=True)
-        raise
     return run_id
+
+
+def switch(outputs: dict[str, Any], serving: str, apply: list[str]) -> None:
+    """Take the endpoint away ("off") or bring it back ("on"), with the instances that it had. Raises ToolError."""
+    ssm, sagemaker = (boto3.client(name, region_name=outputs["region"]) for name in ("ssm", "sagemaker"))
+    changes = {outputs["serving_parameter"]: serving}
+    if serving == "off" and (count := live_count(sagemaker, outputs["endpoint_name"])):
+        parameter = outputs["instance_counts_parameter"]
+        changes[parameter] = with_count(
+            _read(ssm, parameter), _in_front(_read(ssm, outputs["releases_parameter"])), count
+        )
+    with _written(ssm, changes):
+        if run_to_its_end(apply) != 0:
+            raise ToolError(f"The endpoint was not switched {serving}: the apply failed.")
+
+
+def _in_front(releases: str) -> str:
+    return releases.split(",")[0].split("@")[0]
+
+
+def _read(ssm: Any, parameter: str) -> str:
+    return str(ssm.get_parameter(Name=parameter)["Parameter"]["Value"])
+
+
+@contextmanager
+def _written(ssm: Any, changes: dict[str, str]) -> Iterator[None]:
+    """Write parameters, and put them back as they were when what follows fails."""
+    before = {parameter: _read(ssm, parameter) for parameter in changes}
+    try:
+        for parameter, value in changes.items():
+            ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
+        yield
+    except BaseException:
+        for parameter, value in before.items():
+            ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
+        raise
 
 
 def run_to_its_end(command: list[str]) -> int:
@@ -118,11 +176,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--outputs", type=Path, required=True)
     parser.add_argument("--run", default=None)
-    parser.add_argument("apply", nargs="+", help="the command that applies the list")
+    parser.add_argument("--serving", choices=["on", "off"])
+    parser.add_argument("apply", nargs="+", help="the command that applies what was written")
     arguments = parser.parse_args()
     outputs = read_outputs(arguments.outputs)
-    run_id = deploy(outputs, arguments.run or None, arguments.apply)
-    print(f"Run {run_id} is in service at endpoint {outputs['endpoint_name']}.")
+    if arguments.serving:
+        switch(outputs, arguments.serving, arguments.apply)
+        print(f"The endpoint {outputs['endpoint_name']} is {arguments.serving}.")
+    else:
+        run_id = deploy(outputs, arguments.run or None, arguments.apply)
+        print(f"Run {run_id} is in service at endpoint {outputs['endpoint_name']}.")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ locals {
     region    = var.region
   }
 
-  # Named here, not in the endpoint module: the function exists, and is allowed to call the endpoint, before any
-  # endpoint does.
+  # Named here, not in their modules, because others speak of them before they exist.
   endpoint_name = local.prefix
+  function_name = "${local.prefix}-predict"
 }
 
 module "storage" {
@@ -23,44 +23,85 @@ module "storage" {
 
   prefix           = local.prefix
   account          = local.account
+  log_group_names  = ["/aws/lambda/${local.function_name}", "/aws/sagemaker/Endpoints/${local.endpoint_name}"]
   empty_on_destroy = var.empty_buckets_on_destroy
+}
+
+module "network" {
+  source = "./modules/network"
+  count  = var.network == null ? 0 : 1
+
+  prefix             = local.prefix
+  account            = local.account
+  cidr_block         = var.network.cidr_block
+  availability_zones = var.network.availability_zones
+  bucket_arns        = values(module.storage.buckets)[*].arn
 }
 
 module "training" {
   source = "./modules/training"
 
-  prefix              = local.prefix
-  account             = local.account
-  registry_account_id = var.training_registry_account_id
-  buckets             = module.storage.buckets
+  prefix                   = local.prefix
+  account                  = local.account
+  registry_account_id      = var.training_registry_account_id
+  buckets                  = module.storage.buckets
+  key_arn                  = module.storage.key_arn
+  notebook                 = var.notebook
+  network                  = one(module.network[*])
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "endpoint" {
   source = "./modules/endpoint"
 
-  name               = local.endpoint_name
-  account            = local.account
-  releases           = local.releases
-  serving            = local.serving
-  artifacts_bucket   = module.storage.buckets.artifacts
-  image_uri          = coalesce(var.serving_image_uri, "${local.account.id}.dkr.ecr.${var.region}.amazonaws.com/${local.prefix}-serving:latest")
-  instance_type      = var.endpoint_instance_type
-  scaling            = var.endpoint_scaling
-  log_retention_days = var.log_retention_days
+  name                     = local.endpoint_name
+  account                  = local.account
+  releases                 = local.releases
+  serving                  = local.serving
+  artifacts_bucket         = module.storage.buckets.artifacts
+  key_arn                  = module.storage.key_arn
+  image_uri                = coalesce(var.serving_image_uri, "${local.account.id}.dkr.ecr.${var.region}.amazonaws.com/${local.prefix}-serving:latest")
+  instance_type            = var.endpoint_instance_type
+  scaling                  = var.endpoint_scaling
+  capture_percent          = var.endpoint_capture_percent
+  network                  = one(module.network[*])
+  topic_arn                = module.operations.topic_arn
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "function" {
   source = "./modules/function"
 
-  name                    = "${local.prefix}-predict"
-  account                 = local.account
-  package                 = var.function_package
-  memory_mb               = var.function_memory_mb
-  timeout_seconds         = var.function_timeout_seconds
-  reserved_concurrency    = var.function_reserved_concurrency
-  provisioned_concurrency = var.function_provisioned_concurrency
-  endpoint_name           = local.endpoint_name
-  log_retention_days      = var.log_retention_days
+  name                     = local.function_name
+  account                  = local.account
+  package                  = var.function_package
+  memory_mb                = var.function_memory_mb
+  timeout_seconds          = var.function_timeout_seconds
+  reserved_concurrency     = var.function_reserved_concurrency
+  provisioned_concurrency  = var.function_provisioned_concurrency
+  endpoint_name            = local.endpoint_name
+  key_arn                  = module.storage.key_arn
+  topic_arn                = module.operations.topic_arn
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "operations" {
+  source = "./modules/operations"
+
+  prefix             = local.prefix
+  account            = local.account
+  project            = var.project
+  key_arn            = module.storage.key_arn
+  alert_email        = var.alert_email
+  endpoint_name      = local.endpoint_name
+  variant_name       = module.endpoint.variant_name
+  function_name      = local.function_name
+  function_alias     = module.function.alias
+  alarm_names        = concat(module.endpoint.alarm_names, module.function.alarm_names)
+  monthly_budget_usd = var.monthly_budget_usd
+  unused_access_days = var.unused_access_days
 }
 
 # The seed's own numbers do not meet, and stay the defaults: this says so on every plan.

@@ -50,6 +50,26 @@ output "serving_parameter" {
   value       = aws_ssm_parameter.serving.name
 }
 
+output "instance_counts_parameter" {
+  description = "SSM parameter that keeps, for a release, the instances that autoscaling had when it went into service."
+  value       = aws_ssm_parameter.instance_counts.name
+}
+
+output "notebook_name" {
+  description = "Name of the notebook instance; null where there is none."
+  value       = module.training.notebook_name
+}
+
+output "key_arn" {
+  description = "ARN of the key that encrypts what is kept."
+  value       = module.storage.key_arn
+}
+
+output "training_network" {
+  description = "Subnets and security groups of the training jobs; null for SageMaker's own network."
+  value       = one([for network in module.network : { subnets = network.subnet_ids, security_group_ids = network.security_group_ids }])
+}
+
 output "training_instance_type" {
   description = "Instance type of the training jobs."
   value       = var.training_instance_type

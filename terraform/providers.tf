@@ -9,10 +9,13 @@ provider "aws" {
   skip_metadata_api_check     = var.emulated
   max_retries                 = var.emulated ? 3 : null
 
+  allowed_account_ids = var.allowed_account_ids
+
   default_tags {
     tags = {
       Project     = var.project
       Environment = var.environment
+      Commit      = var.commit
       ManagedBy   = "terraform"
     }
   }

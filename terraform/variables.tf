@@ -33,6 +33,39 @@ variable "region" {
   }
 }
 
+variable "allowed_account_ids" {
+  description = "AWS accounts in which this environment may live; anything else is refused. Null: any."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.allowed_account_ids == null ? true : length(var.allowed_account_ids) > 0 && alltrue([for id in var.allowed_account_ids : can(regex("^[0-9]{12}$", id))])
+    error_message = "allowed_account_ids: AWS accounts, twelve digits each, or null."
+  }
+}
+
+variable "commit" {
+  description = "Commit that is applied; a tag on everything."
+  type        = string
+  default     = "unknown"
+
+  validation {
+    condition     = can(regex("^[a-z0-9-]{1,50}$", var.commit))
+    error_message = "commit: the abbreviated hash of a commit, -dirty behind it where the tree differs."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "Policy that bounds what any role here may ever do; terraform/bootstrap makes one, and its apply roles make no role without it. Null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:policy/.+$", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn: the ARN of an IAM policy, or null."
+  }
+}
+
 variable "emulated" {
   description = "Whether AWS_ENDPOINT_URL is the stand-in cloud; changes the provider's plumbing and nothing else."
   type        = bool
@@ -63,6 +96,24 @@ variable "log_retention_days" {
   }
 }
 
+variable "network" {
+  description = "Private network without a way to the internet for training and serving. Null: none; its interface endpoints are billed by the hour, each in each zone."
+  type = object({
+    cidr_block         = optional(string, "10.20.0.0/16")
+    availability_zones = optional(number, 2)
+  })
+  default = null
+
+  validation {
+    condition     = var.network == null ? true : can(cidrsubnet(var.network.cidr_block, 4, 0)) && can(regex("/(1[6-9]|2[0-4])$", var.network.cidr_block))
+    error_message = "network: cidr_block is an IPv4 range of /16 to /24 such as 10.20.0.0/16."
+  }
+  validation {
+    condition     = var.network == null ? true : contains([2, 3], var.network.availability_zones)
+    error_message = "network: availability_zones is 2 or 3."
+  }
+}
+
 # Training
 
 variable "training_instance_type" {
@@ -84,6 +135,38 @@ variable "training_registry_account_id" {
   validation {
     condition     = can(regex("^[0-9]{12}$", var.training_registry_account_id))
     error_message = "training_registry_account_id: an AWS account, twelve digits."
+  }
+}
+
+variable "notebook" {
+  description = "Notebook instance with a clone of repository_url (null: empty), which stops after idle_minutes without work. Null: none."
+  type = object({
+    instance_type  = optional(string, "ml.t3.medium")
+    volume_gb      = optional(number, 20)
+    idle_minutes   = optional(number, 60)
+    repository_url = optional(string)
+  })
+  default = {}
+
+  validation {
+    condition     = var.notebook == null ? true : can(regex("^ml\\.[a-z][a-z0-9-]*\\.([0-9]*x?large|medium)$", var.notebook.instance_type))
+    error_message = "notebook: instance_type is a SageMaker instance type such as ml.t3.medium."
+  }
+  validation {
+    condition     = var.notebook == null ? true : var.notebook.volume_gb >= 5 && var.notebook.volume_gb <= 16384
+    error_message = "notebook: volume_gb is 5 to 16384."
+  }
+  validation {
+    condition     = var.notebook == null ? true : var.notebook.idle_minutes >= 10 && var.notebook.idle_minutes <= 1440
+    error_message = "notebook: idle_minutes is 10 to 1440."
+  }
+  validation {
+    condition     = try(var.notebook.repository_url, null) == null ? true : can(regex("^https://[A-Za-z0-9][A-Za-z0-9./_-]*$", var.notebook.repository_url))
+    error_message = "notebook: repository_url is an https address of a Git repository."
+  }
+  validation {
+    condition     = var.network == null || try(var.notebook.repository_url, null) == null
+    error_message = "notebook: repository_url cannot be cloned in a network without internet; leave it out, or network."
   }
 }
 
@@ -152,6 +235,17 @@ variable "endpoint_scaling" {
   }
 }
 
+variable "endpoint_capture_percent" {
+  description = "Share of requests and answers that the endpoint keeps, encrypted and for 30 days, in the artifacts bucket. They hold the callers' photographs. 0: none."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.endpoint_capture_percent >= 0 && var.endpoint_capture_percent <= 100 && floor(var.endpoint_capture_percent) == var.endpoint_capture_percent
+    error_message = "endpoint_capture_percent: a whole number from 0 to 100."
+  }
+}
+
 # Function
 
 variable "function_package" {
@@ -209,5 +303,40 @@ variable "function_provisioned_concurrency" {
   validation {
     condition     = var.function_provisioned_concurrency == null || var.function_reserved_concurrency == null ? true : var.function_provisioned_concurrency <= var.function_reserved_concurrency
     error_message = "function_provisioned_concurrency: at most function_reserved_concurrency."
+  }
+}
+
+# Operations
+
+variable "alert_email" {
+  description = "Address that alerts go to, after it has confirmed. Null: the topic is there, and nobody is told."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alert_email == null || can(regex("^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$", var.alert_email))
+    error_message = "alert_email: an e-mail address, or null."
+  }
+}
+
+variable "monthly_budget_usd" {
+  description = "What the project may cost a month in this account, all its environments together: an alert at 80 % spent, and when the forecast passes it. Null: no budget."
+  type        = number
+  default     = 100
+
+  validation {
+    condition     = var.monthly_budget_usd == null ? true : var.monthly_budget_usd >= 1
+    error_message = "monthly_budget_usd: at least 1, or null."
+  }
+}
+
+variable "unused_access_days" {
+  description = "Days after which IAM Access Analyzer reports roles, keys and permissions of the account as unused; billed for each role and user, so in one environment at most. Null: off."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.unused_access_days == null ? true : contains(range(1, 366), var.unused_access_days)
+    error_message = "unused_access_days: a whole number from 1 to 365, or null."
   }
 }

@@ -8,6 +8,10 @@ terraform {
     }
   }
 
-  # Each environment keeps a state of its own: `terraform init -backend-config=path=<file>`.
-  backend "local" {}
+  # Each environment keeps a state of its own: `terraform init -backend-config=environments/<environment>.s3.tfbackend`
+  # says where, and `-backend-config=bucket=terraform-state-<account>` in which account's bucket.
+  backend "s3" {
+    encrypt      = true
+    use_lockfile = true
+  }
 }

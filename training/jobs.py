@@ -16,7 +16,14 @@ os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
 import boto3
 from sagemaker.core import image_uris
 from sagemaker.core.helper.session_helper import Session
-from sagemaker.core.training.configs import Compute, InputData, MetricDefinition, OutputDataConfig, StoppingCondition
+from sagemaker.core.training.configs import (
+    Compute,
+    InputData,
+    MetricDefinition,
+    Networking,
+    OutputDataConfig,
+    StoppingCondition,
+)
 from sagemaker.train import ModelTrainer
 
 from training.data import SPLITS
@@ -66,7 +73,11 @@ def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters:
             instance_type=outputs["training_instance_type"], instance_count=1, volume_size_in_gb=VOLUME_GIB
         ),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=MAX_RUNTIME_SECONDS),
-        output_data_config=OutputDataConfig(s3_output_path=f"s3://{outputs['artifacts_bucket']}/runs"),
+        # Told outright: SageMaker would take S3's own key of the account, not the bucket's.
+        output_data_config=OutputDataConfig(
+            s3_output_path=f"s3://{outputs['artifacts_bucket']}/runs", kms_key_id=outputs["key_arn"]
+        ),
+        networking=Networking(**network) if (network := outputs.get("training_network")) else None,
         hyperparameters={
             **hyperparameters,
             "sagemaker_program": "train.py",

@@ -29,7 +29,12 @@ variables {
     scale_in_cooldown_seconds     = 30
     scale_out_cooldown_seconds    = 30
   }
-  log_retention_days = 30
+  capture_percent          = 5
+  key_arn                  = "arn:aws:kms:us-east-1:123456789012:key/k"
+  network                  = null
+  topic_arn                = "arn:aws:sns:us-east-1:123456789012:dogbreed-test-alerts"
+  log_retention_days       = 30
+  permissions_boundary_arn = null
 }
 
 run "no_release" {
@@ -54,7 +59,7 @@ run "one_release" {
   command = plan
   module { source = "./modules/endpoint" }
   variables {
-    releases = [{ run_id = "run-a", manifest_sha256 = "aa" }]
+    releases = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }]
   }
 
   assert {
@@ -108,9 +113,9 @@ run "three_releases" {
   module { source = "./modules/endpoint" }
   variables {
     releases = [
-      { run_id = "run-c", manifest_sha256 = "cc" },
-      { run_id = "run-b", manifest_sha256 = "bb" },
-      { run_id = "run-a", manifest_sha256 = "aa" },
+      { run_id = "run-c", manifest_sha256 = "cc", instance_count = null },
+      { run_id = "run-b", manifest_sha256 = "bb", instance_count = null },
+      { run_id = "run-a", manifest_sha256 = "aa", instance_count = null },
     ]
   }
 
@@ -132,9 +137,9 @@ run "rollback" {
   module { source = "./modules/endpoint" }
   variables {
     releases = [
-      { run_id = "run-b", manifest_sha256 = "bb" },
-      { run_id = "run-c", manifest_sha256 = "cc" },
-      { run_id = "run-a", manifest_sha256 = "aa" },
+      { run_id = "run-b", manifest_sha256 = "bb", instance_count = null },
+      { run_id = "run-c", manifest_sha256 = "cc", instance_count = null },
+      { run_id = "run-a", manifest_sha256 = "aa", instance_count = null },
     ]
   }
 
@@ -153,7 +158,7 @@ run "off" {
   module { source = "./modules/endpoint" }
   variables {
     serving  = false
-    releases = [{ run_id = "run-a", manifest_sha256 = "aa" }]
+    releases = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }]
   }
 
   assert {
@@ -171,7 +176,7 @@ run "canary_from_two_instances" {
   command = plan
   module { source = "./modules/endpoint" }
   variables {
-    releases = [{ run_id = "run-a", manifest_sha256 = "aa" }]
+    releases = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }]
     scaling = {
       min_instances                 = 2
       max_instances                 = 4
@@ -202,7 +207,7 @@ run "another_image_needs_other_names" {
   module { source = "./modules/endpoint" }
   variables {
     image_uri = "123456789012.dkr.ecr.us-east-1.amazonaws.com/dogbreed-test-serving:v2"
-    releases  = [{ run_id = "run-c", manifest_sha256 = "cc" }]
+    releases  = [{ run_id = "run-c", manifest_sha256 = "cc", instance_count = null }]
   }
 
   assert {
@@ -216,12 +221,115 @@ run "another_instance_type_needs_other_names" {
   module { source = "./modules/endpoint" }
   variables {
     instance_type = "ml.m5.large"
-    releases      = [{ run_id = "run-c", manifest_sha256 = "cc" }]
+    releases      = [{ run_id = "run-c", manifest_sha256 = "cc", instance_count = null }]
   }
 
   assert {
     condition     = output.configuration_names["run-c"] != run.three_releases.configuration_names["run-c"]
     error_message = "create_before_destroy finds its new name taken."
+  }
+}
+
+run "starts_with_the_instances_that_were_live" {
+  command = plan
+  module { source = "./modules/endpoint" }
+  variables {
+    releases = [{ run_id = "run-c", manifest_sha256 = "cc", instance_count = 3 }]
+  }
+
+  assert {
+    condition = (
+      aws_sagemaker_endpoint_configuration.this["run-c"].production_variants[0].initial_instance_count == 3
+      && output.configuration_names["run-c"] != run.three_releases.configuration_names["run-c"]
+    )
+    error_message = "A release goes into service with the count that autoscaling had reached, in a configuration of its own."
+  }
+}
+
+run "encrypted_and_captured" {
+  command = plan
+  module { source = "./modules/endpoint" }
+  variables {
+    releases = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }]
+  }
+
+  assert {
+    condition = (
+      aws_sagemaker_endpoint_configuration.this["run-a"].kms_key_arn == var.key_arn
+      && aws_cloudwatch_log_group.this.kms_key_id == var.key_arn
+      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].kms_key_id == var.key_arn
+    )
+    error_message = "Volumes, logs and what is captured are encrypted with our key."
+  }
+  assert {
+    condition = (
+      aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].initial_sampling_percentage == 5
+      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].destination_s3_uri == "s3://dogbreed-test-artifacts-123456789012/capture/"
+      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].capture_options[*].capture_mode == tolist(["Input", "Output"])
+    )
+    error_message = "A share of requests and answers is kept where it expires."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.rollback : tolist(alarm.alarm_actions) == tolist([var.topic_arn])])
+    error_message = "Whoever goes back also says so."
+  }
+}
+
+run "no_capture_and_disks_of_its_own" {
+  command = plan
+  module { source = "./modules/endpoint" }
+  variables {
+    capture_percent = 0
+    instance_type   = "ml.g5.xlarge"
+    releases        = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }]
+  }
+
+  assert {
+    condition     = aws_sagemaker_endpoint_configuration.this["run-a"].kms_key_arn == null
+    error_message = "SageMaker refuses a key for an instance type with NVMe disks."
+  }
+  assert {
+    condition = (
+      length(aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config) == 0
+      && !contains(flatten([for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Action]), "s3:PutObject")
+    )
+    error_message = "What is not captured needs no permission."
+  }
+}
+
+run "instance_types_with_disks" {
+  command = plan
+  module { source = "./modules/endpoint" }
+  variables { instance_type = "ml.c6id.large" }
+
+  assert {
+    condition     = local.volume_key_arn == null
+    error_message = "A d behind the generation is a disk."
+  }
+}
+
+run "private_network" {
+  command = plan
+  module { source = "./modules/endpoint" }
+  variables {
+    network = {
+      subnet_ids         = ["subnet-a", "subnet-b"]
+      security_group_ids = ["sg-a"]
+      policy_json        = "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"AttachInterfaces\",\"Effect\":\"Allow\",\"Action\":\"ec2:CreateNetworkInterface\",\"Resource\":\"*\"}]}"
+    }
+    releases = [{ run_id = "run-c", manifest_sha256 = "cc", instance_count = null }]
+  }
+
+  assert {
+    condition = (
+      aws_sagemaker_model.this["run-c"].vpc_config[0].subnets == toset(["subnet-a", "subnet-b"])
+      && output.configuration_names["run-c"] != run.three_releases.configuration_names["run-c"]
+    )
+    error_message = "A model moves into the network as a new one."
+  }
+  assert {
+    condition     = contains([for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Sid], "AttachInterfaces")
+    error_message = "The role may do what the network asks of it."
   }
 }
 
@@ -231,8 +339,8 @@ run "longest_names" {
   variables {
     name = "a-name-of-31-characters-and-so-"
     releases = [
-      { run_id = "a23456789-b23456789-c23456789-d234567891", manifest_sha256 = "aa" },
-      { run_id = "a23456789-b23456789-c23456789-d234567892", manifest_sha256 = "aa" },
+      { run_id = "a23456789-b23456789-c23456789-d234567891", manifest_sha256 = "aa", instance_count = null },
+      { run_id = "a23456789-b23456789-c23456789-d234567892", manifest_sha256 = "aa", instance_count = null },
     ]
   }
 
@@ -246,7 +354,7 @@ run "refuses_a_release_twice" {
   command = plan
   module { source = "./modules/endpoint" }
   variables {
-    releases = [{ run_id = "run-a", manifest_sha256 = "aa" }, { run_id = "run-a", manifest_sha256 = "bb" }]
+    releases = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }, { run_id = "run-a", manifest_sha256 = "bb", instance_count = null }]
   }
   expect_failures = [var.releases]
 }
@@ -263,10 +371,13 @@ run "role" {
       "ecr:BatchGetImage",
       "ecr:GetAuthorizationToken",
       "ecr:GetDownloadUrlForLayer",
+      "kms:Decrypt",
+      "kms:GenerateDataKey",
       "logs:CreateLogStream",
       "logs:DescribeLogStreams",
       "logs:PutLogEvents",
       "s3:GetObject",
+      "s3:PutObject",
     ])
     error_message = "The endpoint's role may do more, or less, than it is meant to."
   }

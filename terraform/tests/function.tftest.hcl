@@ -10,15 +10,18 @@ provider "aws" {
 }
 
 variables {
-  name                    = "dogbreed-test-predict"
-  account                 = { id = "123456789012", partition = "aws", region = "us-east-1" }
-  package                 = "./versions.tf" # any file does: a plan only hashes it
-  memory_mb               = 512
-  timeout_seconds         = 30
-  reserved_concurrency    = 5
-  provisioned_concurrency = 2
-  endpoint_name           = "dogbreed-test"
-  log_retention_days      = 30
+  name                     = "dogbreed-test-predict"
+  account                  = { id = "123456789012", partition = "aws", region = "us-east-1" }
+  package                  = "./versions.tf" # any file does: a plan only hashes it
+  memory_mb                = 512
+  timeout_seconds          = 30
+  reserved_concurrency     = 5
+  provisioned_concurrency  = 2
+  endpoint_name            = "dogbreed-test"
+  key_arn                  = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+  topic_arn                = "arn:aws:sns:us-east-1:123456789012:dogbreed-test-alerts"
+  permissions_boundary_arn = null
+  log_retention_days       = 30
 }
 
 run "seed_concurrency" {
@@ -91,5 +94,45 @@ run "role" {
       },
     ]
     error_message = "The function invokes one endpoint, writes its logs and its traces; nothing else."
+  }
+}
+
+run "alarms" {
+  command = plan
+  module { source = "./modules/function" }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.errors.alarm_name == "dogbreed-test-predict-errors" && aws_cloudwatch_metric_alarm.errors.threshold == 5 && aws_cloudwatch_metric_alarm.errors.evaluation_periods == 1
+      && { for query in aws_cloudwatch_metric_alarm.errors.metric_query : query.id => query.expression if query.return_data == true } == { rate = "IF(errors >= 3, 100 * errors / invocations, 0)" }
+      && { for query in aws_cloudwatch_metric_alarm.errors.metric_query : query.id => "${query.metric[0].namespace} ${query.metric[0].metric_name} ${query.metric[0].stat} ${query.metric[0].period}" if length(query.metric) > 0 } == {
+        errors      = "AWS/Lambda Errors Sum 300"
+        invocations = "AWS/Lambda Invocations Sum 300"
+      }
+    )
+    error_message = "5 % of the invocations within 5 minutes, three at least, without an answer call."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.throttles.alarm_name == "dogbreed-test-predict-throttles"
+      && "${aws_cloudwatch_metric_alarm.throttles.namespace} ${aws_cloudwatch_metric_alarm.throttles.metric_name} ${aws_cloudwatch_metric_alarm.throttles.statistic}" == "AWS/Lambda Throttles Sum"
+      && aws_cloudwatch_metric_alarm.throttles.threshold == 1 && aws_cloudwatch_metric_alarm.throttles.period == 60
+      && aws_cloudwatch_metric_alarm.throttles.datapoints_to_alarm == 3 && aws_cloudwatch_metric_alarm.throttles.evaluation_periods == 5
+    )
+    error_message = "Callers sent away in three of five minutes call; one burst does not."
+  }
+  assert {
+    condition = alltrue([for dimensions in concat(
+      [aws_cloudwatch_metric_alarm.throttles.dimensions],
+      [for query in aws_cloudwatch_metric_alarm.errors.metric_query : query.metric[0].dimensions if length(query.metric) > 0],
+    ) : dimensions == tomap({ FunctionName = "dogbreed-test-predict", Resource = "dogbreed-test-predict:live" })])
+    error_message = "Both alarms watch the alias, which is what callers call."
+  }
+  assert {
+    condition = alltrue([for alarm in [aws_cloudwatch_metric_alarm.errors, aws_cloudwatch_metric_alarm.throttles] :
+      alarm.treat_missing_data == "notBreaching" && alarm.comparison_operator == "GreaterThanOrEqualToThreshold"
+      && alarm.alarm_actions == toset([var.topic_arn]) && alarm.ok_actions == toset([var.topic_arn])
+    ])
+    error_message = "Whoever is told that something is wrong is told that it is over; a function that nobody calls is not wrong."
   }
 }

@@ -14,6 +14,12 @@ override_data {
   values = { account_id = "123456789012" }
 }
 
+override_resource {
+  target          = module.storage.aws_kms_key.this
+  override_during = plan
+  values          = { arn = "arn:aws:kms:us-east-1:123456789012:key/k", key_id = "k" }
+}
+
 variables {
   environment      = "test"
   function_package = "./versions.tf" # any file does: a plan only hashes it
@@ -39,8 +45,12 @@ run "seed_defaults" {
     error_message = "The seed scaled from 1 to 3 at 20 simultaneous requests, with cooldowns of 30 s."
   }
   assert {
-    condition     = var.training_instance_type == "ml.m5.xlarge"
-    error_message = "The seed trained on ml.m5.xlarge."
+    condition     = var.training_instance_type == "ml.m5.xlarge" && var.notebook.instance_type == "ml.t3.medium"
+    error_message = "The seed trained on ml.m5.xlarge, from a notebook on ml.t3.medium."
+  }
+  assert {
+    condition     = var.network == null && length(module.network) == 0
+    error_message = "The network is billed by the hour: only who asks for it pays."
   }
   assert {
     condition     = !var.empty_buckets_on_destroy && !var.emulated
@@ -62,8 +72,8 @@ run "names_and_empty_release_list" {
     error_message = "Buckets are <project>-<environment>-<purpose>-<account>."
   }
   assert {
-    condition = [output.releases_parameter, output.serving_parameter] == [
-      "/dogbreed/test/releases", "/dogbreed/test/serving",
+    condition = [output.releases_parameter, output.serving_parameter, output.instance_counts_parameter] == [
+      "/dogbreed/test/releases", "/dogbreed/test/serving", "/dogbreed/test/instance_counts",
     ]
     error_message = "Parameters are /<project>/<environment>/<name>."
   }
@@ -108,5 +118,22 @@ run "concurrency_may_be_left_to_aws" {
   assert {
     condition     = var.function_reserved_concurrency == null && var.function_provisioned_concurrency == null
     error_message = "null stays null."
+  }
+}
+
+run "network_on" {
+  command = plan
+  override_data {
+    target = module.network[0].data.aws_vpc_endpoint_service.interface
+    values = { availability_zones = ["us-east-1a", "us-east-1b"] }
+  }
+  variables {
+    network                       = {}
+    function_reserved_concurrency = 21
+  }
+
+  assert {
+    condition     = length(module.network) == 1 && length(module.network[0].subnet_ids) == 2
+    error_message = "One variable makes the network."
   }
 }

@@ -17,6 +17,10 @@ variables {
     data      = { arn = "arn:aws:s3:::data" }
     artifacts = { arn = "arn:aws:s3:::artifacts" }
   }
+  key_arn                  = "arn:aws:kms:us-east-1:123456789012:key/k"
+  notebook                 = null
+  network                  = null
+  permissions_boundary_arn = null
 }
 
 run "role" {
@@ -41,6 +45,12 @@ run "role" {
       alltrue([for resource in flatten([statement.Resource]) : startswith(resource, "arn:aws:s3:::artifacts/runs/")]) if statement.Sid == "WriteRuns"
     ])
     error_message = "Results go below runs/ only."
+  }
+  assert {
+    condition = [for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : [statement.Resource, statement.Condition] if statement.Sid == "UseBucketKey"] == [
+      ["arn:aws:kms:us-east-1:123456789012:key/k", { StringEquals = { "kms:ViaService" = "s3.us-east-1.amazonaws.com" } }]
+    ]
+    error_message = "The key serves only what S3 reads and writes in the role's name."
   }
   assert {
     condition     = [for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Sid if statement.Resource == "*"] == ["WriteMetrics", "LogInToRegistries"]

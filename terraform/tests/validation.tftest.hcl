@@ -32,6 +32,10 @@ run "refuses_names_and_shapes" {
     serving_image_uri            = "docker.io/library/python:3.13"
     training_registry_account_id = "763104351884.dkr"
     function_package             = "./no-such.zip"
+    commit                       = "12933b4; rm"
+    allowed_account_ids          = ["prod"]
+    permissions_boundary_arn     = "dogbreed-boundary"
+    network                      = { cidr_block = "10.20.0.0/28" }
     endpoint_scaling             = { metric = "SageMakerVariantInvocationPerInstance" }
   }
   expect_failures = [
@@ -43,6 +47,10 @@ run "refuses_names_and_shapes" {
     var.serving_image_uri,
     var.training_registry_account_id,
     var.function_package,
+    var.commit,
+    var.allowed_account_ids,
+    var.permissions_boundary_arn,
+    var.network,
     var.endpoint_scaling,
   ]
 }
@@ -56,6 +64,9 @@ run "refuses_numbers_out_of_range" {
     function_reserved_concurrency    = 0
     function_provisioned_concurrency = null
     endpoint_scaling                 = { min_instances = 4 }
+    endpoint_capture_percent         = 101
+    network                          = { availability_zones = 1 }
+    allowed_account_ids              = []
   }
   expect_failures = [
     var.function_timeout_seconds,
@@ -63,6 +74,9 @@ run "refuses_numbers_out_of_range" {
     var.log_retention_days,
     var.function_reserved_concurrency,
     var.endpoint_scaling,
+    var.endpoint_capture_percent,
+    var.network,
+    var.allowed_account_ids,
   ]
 }
 
@@ -84,12 +98,37 @@ run "refuses_provisioned_above_reserved_and_emptying_prod" {
 
 run "refuses_target_zero" {
   command = plan
-  variables { endpoint_scaling = { target_simultaneous_requests = 0 } }
-  expect_failures = [var.endpoint_scaling]
+  variables {
+    endpoint_scaling = { target_simultaneous_requests = 0 }
+    notebook         = { instance_type = "t3.medium" }
+  }
+  expect_failures = [var.endpoint_scaling, var.notebook]
 }
 
 run "refuses_cooldown_below_zero" {
   command = plan
-  variables { endpoint_scaling = { scale_in_cooldown_seconds = -1 } }
-  expect_failures = [var.endpoint_scaling]
+  variables {
+    endpoint_scaling = { scale_in_cooldown_seconds = -1 }
+    notebook         = { idle_minutes = 5 }
+  }
+  expect_failures = [var.endpoint_scaling, var.notebook]
+}
+
+run "refuses_a_repository_that_is_no_address" {
+  command = plan
+  variables { notebook = { repository_url = "https://example.com/a.git'; reboot" } }
+  expect_failures = [var.notebook]
+}
+
+run "refuses_a_clone_without_internet" {
+  command = plan
+  variables {
+    notebook = { repository_url = "https://example.com/a.git" }
+    network  = {}
+  }
+  override_data {
+    target = module.network[0].data.aws_vpc_endpoint_service.interface
+    values = { availability_zones = ["us-east-1a", "us-east-1b"] }
+  }
+  expect_failures = [var.notebook]
 }

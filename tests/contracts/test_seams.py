@@ -24,6 +24,15 @@ def test_leftovers_are_looked_for_by_every_type_that_terraform_makes() -> None:
     assert used <= listed_types()
 
 
+def test_the_notebook_may_start_and_read_the_jobs_that_the_launcher_names() -> None:
+    (name,) = re.findall(r'base_job_name="([a-z]+)"', (REPOSITORY / "training" / "jobs.py").read_text())
+    notebook = (REPOSITORY / "terraform" / "modules" / "training" / "notebook.tf").read_text()
+    assert re.findall(r"(training-job/|log-stream:)([a-z]+)-\*", notebook) == [
+        ("training-job/", name),
+        ("log-stream:", name),
+    ]
+
+
 def test_the_training_job_installs_the_versions_that_are_tested_here() -> None:
     wanted = pins(REPOSITORY / "training" / "requirements.txt")
     tested = pins(REPOSITORY / "requirements.txt")

@@ -8,63 +8,113 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local_aws.home import REPOSITORY
 from ops import release
 from ops.outputs import ToolError
 from tests.conftest import wait_for
 
-OUTPUTS = {"region": "us-east-1", "artifacts_bucket": "b", "releases_parameter": "/releases", "endpoint_name": "dogs"}
+OUTPUTS = {
+    "region": "us-east-1",
+    "artifacts_bucket": "b",
+    "endpoint_name": "dogs",
+    "releases_parameter": "/releases",
+    "instance_counts_parameter": "/instance_counts",
+    "serving_parameter": "/serving",
+}
+BEFORE = {"/releases": "old@old-digest", "/instance_counts": "none", "/serving": "on"}
 
 
 class FakeCloud:
-    """An SSM parameter, and an endpoint that serves the model of one digest."""
+    """SSM parameters, and an endpoint of three instances that serves the model of one digest."""
 
     def __init__(self, served_digest: str) -> None:
-        self.releases = "old@old-digest"
+        self.parameters = dict(BEFORE)
         model = {"PrimaryContainer": {"Environment": {"MODEL_MANIFEST_SHA256": served_digest}}}
         configuration = {"ProductionVariants": [{"ModelName": "m"}]}
-        endpoint = {"EndpointConfigName": "c", "FailureReason": "It did not pass the ping health check."}
+        self.endpoint = {
+            "EndpointConfigName": "c",
+            "FailureReason": "It did not pass the ping health check.",
+            "ProductionVariants": [{"DesiredInstanceCount": 3}],
+        }
         self.clients: dict[str, Any] = {
             "s3": None,
             "ssm": SimpleNamespace(
-                get_parameter=lambda Name: {"Parameter": {"Value": self.releases}}, put_parameter=self._put
+                get_parameter=lambda Name: {"Parameter": {"Value": self.parameters[Name]}}, put_parameter=self._put
             ),
             "sagemaker": SimpleNamespace(
-                describe_endpoint=lambda EndpointName: endpoint,
+                describe_endpoint=self._describe_endpoint,
                 describe_endpoint_config=lambda EndpointConfigName: configuration,
                 describe_model=lambda ModelName: model,
             ),
         }
 
-    def _put(self, Value: str, **_: Any) -> None:
-        self.releases = Value
+    def _put(self, Name: str, Value: str, Overwrite: bool) -> None:
+        assert Overwrite
+        self.parameters[Name] = Value
+
+    def _describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        if self.parameters["/serving"] == "off":
+            raise ClientError(
+                {"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "DescribeEndpoint"
+            )
+        return self.endpoint
 
 
-def deploy(monkeypatch: pytest.MonkeyPatch, cloud: FakeCloud, apply: str) -> str:
+def use(monkeypatch: pytest.MonkeyPatch, cloud: FakeCloud) -> None:
     monkeypatch.setattr(release.boto3, "client", lambda service, region_name: cloud.clients[service])
-    monkeypatch.setattr(release, "digest_of", lambda s3, bucket, run_id: "new-digest")
-    return release.deploy(OUTPUTS, "new", [apply])
+    monkeypatch.setattr(release, "digest_of", lambda s3, bucket, run_id: f"{run_id}-digest")
+
+
+def deploy(monkeypatch: pytest.MonkeyPatch, cloud: FakeCloud, apply: str, run_id: str = "new") -> str:
+    use(monkeypatch, cloud)
+    return release.deploy(OUTPUTS, run_id, [apply])
 
 
 def test_a_release_that_serves_stays_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("new-digest")
     assert deploy(monkeypatch, cloud, "true") == "new"
-    assert cloud.releases == "new@new-digest,old@old-digest"
+    assert cloud.parameters["/releases"] == "new@new-digest,old@old-digest"
+    assert cloud.parameters["/instance_counts"] == "new=3"
+
+
+def test_what_serves_already_keeps_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    assert deploy(monkeypatch, cloud, "true", "old") == "old"
+    assert cloud.parameters == BEFORE
+
+
+def test_off_and_on_keep_the_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    use(monkeypatch, cloud)
+    release.switch(OUTPUTS, "off", ["true"])
+    assert cloud.parameters == {**BEFORE, "/serving": "off", "/instance_counts": "old=3"}
+    release.switch(OUTPUTS, "off", ["true"])  # twice: there is no endpoint to count
+    release.switch(OUTPUTS, "on", ["true"])
+    assert cloud.parameters == {**BEFORE, "/instance_counts": "old=3"}
+
+
+def test_a_failed_switch_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    use(monkeypatch, cloud)
+    with pytest.raises(ToolError, match="not switched off"):
+        release.switch(OUTPUTS, "off", ["false"])
+    assert cloud.parameters == BEFORE
 
 
 def test_after_a_failed_apply_the_list_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("old-digest")
     with pytest.raises(ToolError, match="the apply failed"):
         deploy(monkeypatch, cloud, "false")
-    assert cloud.releases == "old@old-digest"
+    assert cloud.parameters == BEFORE
 
 
 def test_an_endpoint_that_went_back_by_itself_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("old-digest")
     with pytest.raises(ToolError, match="It did not pass the ping health check"):
         deploy(monkeypatch, cloud, "true")
-    assert cloud.releases == "old@old-digest"
+    assert cloud.parameters == BEFORE
 
 
 def test_ctrl_c_lets_the_apply_save_its_state(tmp_path: Path) -> None:

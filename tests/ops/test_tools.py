@@ -19,6 +19,7 @@ from ops.outputs import ToolError, read_outputs
 from ops.package import function_zip, source_tar
 from ops.predict import table
 from ops.release import digest_of, newest_run, with_release
+from tests.conftest import StandInUnderTest
 
 
 def run_script(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -148,6 +149,35 @@ def test_without_credentials_aws_is_refused_in_one_sentence() -> None:
     refused = run_script("env", *unset, *masked, "AWS_EC2_METADATA_DISABLED=true", "ops/in_cloud.sh", "dev", "true")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
     assert refused.stderr.startswith("ENV=dev is AWS, and your credentials do not get there: ")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [
+        (None, False),
+        ("null # nobody was named", False),
+        ('["123456789012"]', False),
+        ('["111111111111", "123456789012"]', False),
+        ('["111111111111"]', True),
+        ("[", True),  # on several lines: not understood is not allowed
+    ],
+)
+def test_another_account_than_the_environment_s_is_refused(
+    stand_in: StandInUnderTest, tmp_path: Path, allowed: str | None, refused: bool
+) -> None:
+    environments = tmp_path / "terraform" / "environments"
+    environments.mkdir(parents=True)
+    (environments / "some.tfvars").write_text(f"allowed_account_ids = {allowed}\n" if allowed else "")
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops" / "in_cloud.sh").write_text((REPOSITORY / "ops" / "in_cloud.sh").read_text())
+    (tmp_path / ".venv").symlink_to(REPOSITORY / ".venv")
+    credentials = {**stand_in.variables, "AWS_ACCESS_KEY_ID": "of-another-account", "AWS_ACCOUNT_ID": ""}
+    done = run_script("bash", f"{tmp_path}/ops/in_cloud.sh", "some", "printenv", "AWS_ACCOUNT_ID", **credentials)
+    if refused:
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert "lead to the account 123456789012, and allowed_account_ids in terraform/environments/some" in done.stderr
+    else:
+        assert (done.returncode, done.stdout) == (0, "123456789012\n")
 
 
 def test_without_the_stand_in_a_target_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import hcl2
 import pytest
 from hcl2.utils import SerializationOptions
 
-from ops.release import EMPTY, KEPT_RELEASES, with_release
+from ops.release import EMPTY, KEPT_RELEASES, with_count, with_release
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "terraform"
@@ -58,16 +58,16 @@ def test_the_function_has_the_handler_that_terraform_names() -> None:
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-def release_pattern() -> re.Pattern[str]:
-    """The expression that Terraform holds each entry of the release list against."""
-    (pattern,) = (block["release_pattern"] for block in load(ROOT / "releases.tf")["locals"])
-    return re.compile(pattern)
+def pattern(name: str) -> re.Pattern[str]:
+    """An expression that Terraform holds each entry of a parameter against."""
+    (expression,) = (block[name] for block in load(ROOT / "releases.tf")["locals"])
+    return re.compile(expression)
 
 
 @pytest.mark.parametrize("run_id", ["a", "run-2026-11-22-15-04-05", "0" * 40])
 def test_terraform_takes_what_deploy_writes(run_id: str) -> None:
     (entry,) = with_release(EMPTY, run_id, DIGEST).split(",")
-    match = release_pattern().search(entry)
+    match = pattern("release_pattern").search(entry)
     assert match
     assert match.groupdict() == {"run_id": run_id, "manifest_sha256": DIGEST}
 
@@ -78,7 +78,24 @@ def test_terraform_takes_what_deploy_writes(run_id: str) -> None:
      f"{'a' * 41}@{DIGEST}", f"a b@{DIGEST}", f"a@b@{DIGEST}", f" a@{DIGEST}"],
 )  # fmt: skip
 def test_terraform_refuses_what_is_no_release(entry: str) -> None:
-    assert not release_pattern().search(entry)
+    assert not pattern("release_pattern").search(entry)
+
+
+@pytest.mark.parametrize("run_id", ["a", "run-2026-11-22-15-04-05", "0" * 40])
+def test_terraform_takes_the_counts_that_deploy_writes(run_id: str) -> None:
+    for counts in (
+        with_count(EMPTY, run_id, 3),
+        with_count("other=1", run_id, 3),
+        with_count(f"{run_id}=1", run_id, 3),
+    ):
+        match = pattern("count_pattern").search(counts.split(",")[0])
+        assert match
+        assert match.groupdict() == {"run_id": run_id, "instances": "3"}
+
+
+@pytest.mark.parametrize("entry", ["", "none", "run-a", "run-a=", "run-a=0", "run-a=-1", "run-a=1000", "run-a=2,b=1"])
+def test_terraform_refuses_what_is_no_count(entry: str) -> None:
+    assert not pattern("count_pattern").search(entry)
 
 
 def test_deploy_keeps_as_many_releases_as_terraform_takes() -> None:
@@ -89,7 +106,7 @@ def test_deploy_keeps_as_many_releases_as_terraform_takes() -> None:
 def test_terraform_and_deploy_call_the_empty_list_the_same() -> None:
     parameters = load(ROOT / "releases.tf")["resource"]
     values = {name: body["insecure_value"] for block in parameters for name, body in block["aws_ssm_parameter"].items()}
-    assert values == {"releases": EMPTY, "serving": "on"}
+    assert values == {"releases": EMPTY, "instance_counts": EMPTY, "serving": "on"}
 
 
 def test_outputs_are_what_make_and_ops_read() -> None:
@@ -105,12 +122,16 @@ def test_outputs_are_what_make_and_ops_read() -> None:
         "endpoint_name",
         "releases_parameter",
         "serving_parameter",
+        "instance_counts_parameter",
+        "notebook_name",
+        "key_arn",
+        "training_network",
     }
 
 
 def test_tools_read_only_outputs_that_exist() -> None:
     files = [*(REPOSITORY / "ops").glob("*.py"), *(REPOSITORY / "training").glob("*.py")]
-    read = {name for file in files for name in re.findall(r'outputs\["(\w+)"\]', file.read_text())}
+    read = {name for file in files for name in re.findall(r'outputs(?:\.get\(|\[)"(\w+)"', file.read_text())}
     assert read
     assert read <= set(blocks(ROOT / "outputs.tf", "output"))
 

@@ -7,38 +7,32 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-ROOT = REPOSITORY / "terraform"
+ROOTS = ["terraform", "terraform/bootstrap", "terraform/ec2_run"]
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables under which the root is initialised, apart from whatever the user has in terraform/."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))}
-    if not Path(variables.get("TF_CLI_CONFIG_FILE", "/")).exists():
-        del variables["TF_CLI_CONFIG_FILE"]
-    variables |= {"TF_DATA_DIR": str(tmp_path_factory.mktemp("terraform")), "TF_IN_AUTOMATION": "true"}
-    done = subprocess.run(
-        [REPOSITORY / "ops" / "terraform_init.sh", ROOT, "-backend=false"],
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return variables
+def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables under which each root is initialised, apart from whatever the user has in terraform/."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))}
+    if not Path(own.get("TF_CLI_CONFIG_FILE", "/")).exists():
+        del own["TF_CLI_CONFIG_FILE"]
+    return own | {"TF_DATA_DIR": str(tmp_path_factory.mktemp("terraform")), "TF_IN_AUTOMATION": "true"}
 
 
-def terraform(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["terraform", f"-chdir={ROOT}", *arguments, "-no-color"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def run(variables: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, check=False)
 
 
-def test_the_files_are_formatted(environment: dict[str, str]) -> None:
-    done = terraform(environment, "fmt", "-check", "-recursive", "-diff")
+def test_the_files_are_formatted(variables: dict[str, str]) -> None:
+    done = run(variables, "terraform", "fmt", "-check", "-recursive", "-diff", "-no-color", "terraform")
     assert done.returncode == 0, done.stdout
 
 
-def test_terraform_test(environment: dict[str, str]) -> None:
-    done = terraform(environment, "test")
+@pytest.mark.parametrize("root", ROOTS)
+def test_terraform_test(variables: dict[str, str], root: str) -> None:
+    variables = {**variables, "TF_DATA_DIR": f"{variables['TF_DATA_DIR']}/{root}"}
+    done = run(variables, "ops/terraform_init.sh", root, "-backend=false")
+    assert done.returncode == 0, done.stderr
+    done = run(variables, "terraform", f"-chdir={root}", "test", "-no-color")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in done.stdout

@@ -11,6 +11,7 @@ locals {
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/sagemaker/Endpoints/${var.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.key_arn
 }
 
 # Both watch old and new instances together, so that a bad release shows as soon as traffic reaches it.
@@ -40,6 +41,7 @@ resource "aws_cloudwatch_metric_alarm" "rollback" {
   period              = 60
   evaluation_periods  = 2
   treat_missing_data  = "notBreaching" # no request, no fault
+  alarm_actions       = [var.topic_arn]
 
   dimensions = {
     EndpointName = var.name

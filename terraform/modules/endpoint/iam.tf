@@ -30,16 +30,41 @@ data "aws_iam_policy_document" "trust" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = "${var.name}-endpoint"
-  description        = "Execution role of the endpoint's models."
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${var.name}-endpoint"
+  description          = "Execution role of the endpoint's models."
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "this" {
+  source_policy_documents = var.network[*].policy_json
+
   statement {
     sid       = "ReadModels"
     actions   = ["s3:GetObject"]
     resources = ["${var.artifacts_bucket.arn}/runs/*/output/model.tar.gz"]
+  }
+
+  dynamic "statement" {
+    for_each = var.capture_percent > 0 ? [1] : []
+    content {
+      sid       = "CaptureData"
+      actions   = ["s3:PutObject"]
+      resources = ["${var.artifacts_bucket.arn}/capture/*"]
+    }
+  }
+
+  # The bucket's key, and only for what S3 reads and writes in the role's name.
+  statement {
+    sid       = "UseBucketKey"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.account.region}.amazonaws.com"]
+    }
   }
 
   statement {

@@ -8,15 +8,24 @@ locals {
   releases = { for release in var.releases : release.run_id => {
     model_data_url  = "s3://${var.artifacts_bucket.name}/runs/${release.run_id}/output/model.tar.gz"
     manifest_sha256 = release.manifest_sha256
+    instance_count  = release.instance_count
   } }
+
+  # SageMaker takes no key of ours for the volume of an instance that has disks of its own, which encrypt themselves.
+  has_disks      = can(regex("^ml\\.([a-z]+[0-9]+[a-z]*d[a-z]*|g[5-9][a-z]*|p[5-9][a-z]*|trn[0-9][a-z]*)\\.", var.instance_type))
+  volume_key_arn = local.has_disks ? null : var.key_arn
 
   # SageMaker can change neither a model nor a configuration, and create_before_destroy needs a free name: so each
   # name ends in a hash of what would replace it. 63 characters are all that a name may have.
   model_names = { for run_id, release in local.releases : run_id =>
-    "${substr("${var.name}-${run_id}", 0, 54)}-${substr(sha256(jsonencode([var.image_uri, release])), 0, 8)}"
+    "${substr("${var.name}-${run_id}", 0, 54)}-${substr(sha256(jsonencode([
+      var.image_uri, release.model_data_url, release.manifest_sha256, try(var.network.subnet_ids, null), try(var.network.security_group_ids, null),
+    ])), 0, 8)}"
   }
   configuration_names = { for run_id, release in local.releases : run_id =>
-    "${substr("${var.name}-${run_id}", 0, 54)}-${substr(sha256(jsonencode([local.model_names[run_id], var.instance_type])), 0, 8)}"
+    "${substr("${var.name}-${run_id}", 0, 54)}-${substr(sha256(jsonencode([
+      local.model_names[run_id], var.instance_type, release.instance_count, var.capture_percent, var.key_arn,
+    ])), 0, 8)}"
   }
 }
 
@@ -37,6 +46,14 @@ resource "aws_sagemaker_model" "this" {
     }
   }
 
+  dynamic "vpc_config" {
+    for_each = var.network[*]
+    content {
+      subnets            = vpc_config.value.subnet_ids
+      security_group_ids = vpc_config.value.security_group_ids
+    }
+  }
+
   lifecycle {
     create_before_destroy = true
   }
@@ -47,21 +64,44 @@ resource "aws_sagemaker_model" "this" {
 resource "aws_sagemaker_endpoint_configuration" "this" {
   for_each = local.releases
 
-  name = local.configuration_names[each.key]
+  name        = local.configuration_names[each.key]
+  kms_key_arn = local.volume_key_arn
 
   production_variants {
     variant_name           = local.variant
     model_name             = aws_sagemaker_model.this[each.key].name
     instance_type          = var.instance_type
-    initial_instance_count = var.scaling.min_instances
+    initial_instance_count = coalesce(each.value.instance_count, var.scaling.min_instances)
     initial_variant_weight = 1
+  }
+
+  # A share of what callers sent and what they were told, to see by what the next model should be measured.
+  dynamic "data_capture_config" {
+    for_each = var.capture_percent > 0 ? [var.capture_percent] : []
+    content {
+      enable_capture              = true
+      initial_sampling_percentage = data_capture_config.value
+      destination_s3_uri          = "s3://${var.artifacts_bucket.name}/capture/"
+      kms_key_id                  = var.key_arn
+
+      capture_options {
+        capture_mode = "Input"
+      }
+      capture_options {
+        capture_mode = "Output"
+      }
+      capture_content_type_header {
+        json_content_types = ["application/json"]
+      }
+    }
   }
 
   lifecycle {
     # Also orders the end of a release that left the list: first the endpoint moves on, then its configuration goes.
     create_before_destroy = true
 
-    # A start value. The autoscaling owns the count from then on, and a replacement for its sake would move traffic.
+    # A start value. The autoscaling owns the count from then on; a deployment that finds another count than the least
+    # records it with its release, and gets a configuration of its own by the name.
     ignore_changes = [production_variants[0].initial_instance_count]
   }
 }

@@ -9,8 +9,8 @@ variable "account" {
 }
 
 variable "releases" {
-  description = "What can be served, the one in service first. Each keeps a model and an endpoint configuration."
-  type        = list(object({ run_id = string, manifest_sha256 = string }))
+  description = "What can be served, the one in service first. Each keeps a model and an endpoint configuration, which starts with its instance_count (null: the least)."
+  type        = list(object({ run_id = string, manifest_sha256 = string, instance_count = number }))
 
   validation {
     condition     = length(distinct(var.releases[*].run_id)) == length(var.releases)
@@ -49,6 +49,31 @@ variable "scaling" {
     scale_in_cooldown_seconds     = number
     scale_out_cooldown_seconds    = number
   })
+}
+
+variable "capture_percent" {
+  description = "Share of requests and answers that is kept in the artifacts bucket under capture/. 0: none."
+  type        = number
+}
+
+variable "key_arn" {
+  description = "Key of the artifacts bucket; also encrypts the instances' volumes, the log group and what is captured."
+  type        = string
+}
+
+variable "network" {
+  description = "Private subnets for the models, and what a role needs there. Null: SageMaker's own network."
+  type        = object({ subnet_ids = list(string), security_group_ids = list(string), policy_json = string })
+}
+
+variable "topic_arn" {
+  description = "Topic that the alarms report to."
+  type        = string
+}
+
+variable "permissions_boundary_arn" {
+  description = "Policy that bounds what the role may ever do. Null: none."
+  type        = string
 }
 
 variable "log_retention_days" {

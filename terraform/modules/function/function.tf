@@ -2,6 +2,7 @@
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.key_arn
 }
 
 resource "aws_lambda_function" "this" {

@@ -16,9 +16,10 @@ data "aws_iam_policy_document" "trust" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = "${var.name}-function"
-  description        = "Execution role of the function ${var.name}."
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${var.name}-function"
+  description          = "Execution role of the function ${var.name}."
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "this" {

@@ -38,7 +38,22 @@ variable "endpoint_name" {
   type        = string
 }
 
+variable "key_arn" {
+  description = "Key that encrypts the log group."
+  type        = string
+}
+
+variable "permissions_boundary_arn" {
+  description = "Policy that bounds what the role may ever do. Null: none."
+  type        = string
+}
+
 variable "log_retention_days" {
   description = "Days for which the logs are kept."
   type        = number
+}
+
+variable "topic_arn" {
+  description = "Topic that the alarms report to."
+  type        = string
 }

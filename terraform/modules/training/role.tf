@@ -24,12 +24,15 @@ data "aws_iam_policy_document" "trust" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = "${var.prefix}-training"
-  description        = "Execution role of the training jobs."
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  name                 = "${var.prefix}-training"
+  description          = "Execution role of the training jobs."
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 data "aws_iam_policy_document" "this" {
+  source_policy_documents = var.network[*].policy_json
+
   statement {
     sid       = "ListDatasets"
     actions   = ["s3:ListBucket"]
@@ -79,6 +82,19 @@ data "aws_iam_policy_document" "this" {
     sid       = "WriteRuns"
     actions   = ["s3:PutObject"]
     resources = ["${var.buckets.artifacts.arn}/runs/*"]
+  }
+
+  # The buckets' key, and only for what S3 reads and writes in the role's name.
+  statement {
+    sid       = "UseBucketKey"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.key_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.account.region}.amazonaws.com"]
+    }
   }
 
   # The log group belongs to the account, not to this project: SageMaker makes it with the first job.

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# terraform in the main root. Where it stops at a lock, the last line says whose that is and what to do.
+set -uo pipefail
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# -i: Ctrl-C reaches tee as well, and terraform must be able to go on writing while it saves its state.
+terraform -chdir="$(dirname "$0")/../terraform" "$@" 2> >(tee -i "$log" >&2)
+status=$?
+if [ "$status" -ne 0 ] && grep -q 'Error acquiring the state lock' "$log"; then
+  field() { sed -n "s/^[^A-Za-z]*$1: *//p" "$log"; }
+  echo "The state is locked by $(field Who) since $(field Created): wait for that run; only if it is dead, \`make unlock ENV=$ENV LOCK=$(field ID)\`." >&2
+fi
+exit "$status"
