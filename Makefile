@@ -45,14 +45,27 @@ help: ## list the targets
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --require-hashes -r requirements.txt
 	@touch $@
 
+# iam-simulate, which the tests of policies ask; npm comes with the Python packages.
+NODE_MODULES := tests/iam/node_modules/.package-lock.json
+$(NODE_MODULES): tests/iam/package-lock.json .venv/installed
+	@.venv/bin/npm ci --prefix tests/iam --ignore-scripts --no-audit --no-fund --silent
+
+# checkov pins an old boto3.
+.venv-checkov/installed: requirements-checkov.txt .venv/installed
+	@python3 -m venv .venv-checkov
+	@.venv/bin/uv pip install --quiet --python .venv-checkov/bin/python --require-hashes -r requirements-checkov.txt
+	@touch $@
+
 .PHONY: setup
 setup: .venv/installed ## install what the project needs into .venv
 	@ops/check_tools.sh
 
 .PHONY: lock
-lock: setup ## resolve requirements.in afresh into requirements.txt
-	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		requirements.in -o requirements.txt
+lock: setup ## resolve the requirements afresh, here and for checkov and tests/iam
+	@for name in requirements requirements-checkov; do \
+		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+			$$name.in -o $$name.txt; done
+	@.venv/bin/npm install --prefix tests/iam --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --silent
 
 .PHONY: up
 up: setup ## start the stand-in cloud on this machine [PORT=<one of your own>]
@@ -134,7 +147,7 @@ demo: setup ## the whole path on this machine [DATA=<folder of photographs>]
 	@$(PYTHON) -m local_aws.demo --data "$$DATA"
 
 .PHONY: test
-test: setup ## run the tests [TESTS=<files or pytest options>]
+test: setup $(NODE_MODULES) .venv-checkov/installed ## run the tests [TESTS=<files or pytest options>]
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup $$TESTS
 
 .PHONY: lint
@@ -143,3 +156,7 @@ lint: setup ## check style, format and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy training inference ops lambda_function local_aws
 	@terraform fmt -check -recursive terraform
+
+.PHONY: checkov
+checkov: .venv-checkov/installed ## hold terraform/ against checkov's checks
+	@.venv-checkov/bin/checkov --config-file .checkov.yaml

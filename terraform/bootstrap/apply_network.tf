@@ -65,7 +65,7 @@ data "aws_iam_policy_document" "apply_network" {
   statement {
     sid       = "MarkWhatIsMade"
     actions   = ["ec2:CreateTags"]
-    resources = ["${local.arn.ec2}:*/*"]
+    resources = [for type in ["route-table", "security-group", "subnet", "vpc", "vpc-endpoint"] : "${local.arn.ec2}:${type}/*"]
 
     condition {
       test     = "StringEquals"

@@ -84,3 +84,14 @@ def test_lock_files_name_no_address() -> None:
 def test_metric_lines_are_read_by_the_launchers_expressions(line: str, found: dict[str, float]) -> None:
     matches = {name: re.search(pattern, line) for name, pattern in METRICS.items()}
     assert {name: float(match[1]) for name, match in matches.items() if match} == found
+
+
+def test_each_test_that_the_security_assessment_rests_on_exists() -> None:
+    text = (REPOSITORY / "docs" / "security-assessment.md").read_text()
+    tests = "".join(path.read_text() for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    runs = "".join(path.read_text() for path in (REPOSITORY / "terraform").rglob("*.tftest.hcl"))
+    rows = [line.rsplit("|", 2)[1] for line in text.splitlines() if re.match(r"\| [A-Z]", line)]
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(rows) > 20
+    assert all(re.search(r"`\w+`", row) for row in rows)
+    assert [name for name in names if f"def {name}(" not in tests and f'run "{name}" {{' not in runs] == []

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,14 @@ from local_aws.clients import client
 from local_aws.environment import client_environment
 from local_aws.home import REPOSITORY, Home
 from local_aws.leftovers import leftovers
+from tests.iam.not_less import never_called, only_on_aws, recorded, refused
+from tests.iam.policies import in_account
 from training.drawn_breeds import draw_breeds
 
-pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(900)]
 DATASET = "end-to-end"
+NO_CHANGES = "No changes. Your infrastructure matches the configuration."
+ENDPOINT = "dogbreed-local"
 BREEDS = ("drawn_cloud_puff", "drawn_ember_fox", "drawn_ink_longear")
 
 
@@ -64,9 +69,22 @@ class Journey:
         assert record is not None
         return str(record["url"])
 
+    def client(self, service: str) -> Any:
+        return client(service, client_environment(self.url))
+
     def releases(self) -> str:
-        ssm = client("ssm", client_environment(self.url))
-        return str(ssm.get_parameter(Name="/dogbreed/local/releases")["Parameter"]["Value"])
+        return str(self.client("ssm").get_parameter(Name="/dogbreed/local/releases")["Parameter"]["Value"])
+
+    def instances(self) -> int:
+        endpoint = self.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+        return int(endpoint["ProductionVariants"][0]["DesiredInstanceCount"])
+
+    def scale(self, instances: int) -> None:
+        """What autoscaling does by itself."""
+        self.client("sagemaker").update_endpoint_weights_and_capacities(
+            EndpointName=ENDPOINT,
+            DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": instances}],
+        )
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +109,7 @@ def provisioned(path: Journey) -> Journey:
     path.succeed("up")
     assert path.refuse("train-sagemaker") == "Nothing is provisioned yet: run `make infra` first."
     path.succeed("infra")
+    assert NO_CHANGES in path.succeed("plan")
     return path
 
 
@@ -135,7 +154,7 @@ def test_the_breed_on_a_photograph_is_told(deployed: Journey) -> None:
 
 def test_logits_are_the_bare_scores_one_per_class(deployed: Journey) -> None:
     photograph = next((deployed.data / "test" / BREEDS[1]).iterdir()).read_bytes()
-    functions = client("lambda", client_environment(deployed.url))
+    functions = deployed.client("lambda")
     event = {"image_base64": base64.b64encode(photograph).decode(), "output": "logits"}
     response = functions.invoke(FunctionName="dogbreed-local-predict", Qualifier="live", Payload=json.dumps(event))
     answer = json.loads(response["Payload"].read())
@@ -169,8 +188,45 @@ def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "function.json").read_text())["statusCode"] == 400
 
 
-def test_after_a_deploy_nothing_is_left_to_change(deployed: Journey) -> None:
-    assert "No changes. Your infrastructure matches the configuration." in deployed.succeed("plan")
+def test_the_live_instance_count_survives_a_release_a_rollback_and_off_and_on(deployed: Journey) -> None:
+    """And after each of them Terraform has nothing to change."""
+    first = deployed.releases().split("@")[0]
+    s3 = deployed.client("s3")
+    artifacts = "dogbreed-local-artifacts-123456789012"
+    model = {"Bucket": artifacts, "Key": f"runs/{first}/output/model.tar.gz"}
+    s3.copy_object(Bucket=artifacts, Key="runs/second/output/model.tar.gz", CopySource=model)
+
+    deployed.scale(3)
+    assert NO_CHANGES in deployed.succeed("plan")
+    deployed.succeed("deploy", "RUN=second")
+    assert [entry.split("@")[0] for entry in deployed.releases().split(",")] == ["second", first]
+    assert deployed.instances() == 3
+
+    deployed.scale(2)
+    deployed.succeed("deploy", f"RUN={first}")
+    assert [entry.split("@")[0] for entry in deployed.releases().split(",")] == [first, "second"]
+    assert deployed.instances() == 2
+    assert NO_CHANGES in deployed.succeed("plan")
+
+    deployed.scale(3)
+    assert f"The endpoint {ENDPOINT} is off." in deployed.succeed("stop")
+    assert deployed.client("sagemaker").list_endpoints()["Endpoints"] == []
+    assert NO_CHANGES in deployed.succeed("plan")
+    assert f"The endpoint {ENDPOINT} is on." in deployed.succeed("start")
+    assert deployed.instances() == 3
+    assert NO_CHANGES in deployed.succeed("plan")
+
+
+def test_a_lock_of_somebody_else_is_told_with_the_way_out(deployed: Journey) -> None:
+    lock = {"ID": "1f0c4a2e-1111-4222-8333-000000000000", "Who": "ana@laptop", "Created": "2026-11-22T18:00:00Z"}
+    place = {"Bucket": "terraform-state-123456789012", "Key": "dogbreed/local.tfstate.tflock"}
+    deployed.client("s3").put_object(**place, Body=json.dumps(lock))
+    for arguments in (("plan",), ("infra",), ("destroy", "CONFIRM=yes")):
+        refused = deployed.make(*arguments)
+        assert refused.returncode != 0
+        assert "The state is locked by ana@laptop since 2026-11-22 18:00:00" in refused.stderr
+    deployed.succeed("unlock", f"LOCK={lock['ID']}")
+    assert NO_CHANGES in deployed.succeed("plan")
 
 
 def test_what_is_refused_loses_nothing(deployed: Journey) -> None:
@@ -192,6 +248,24 @@ def test_the_same_target_twice_changes_nothing(deployed: Journey) -> None:
     deployed.succeed("data", f"DATA={deployed.data}")
     assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("deploy")
     assert deployed.releases() == before
+
+
+def test_no_role_called_what_it_may_not_nor_may_what_nobody_calls(deployed: Journey) -> None:
+    """What only AWS's own side calls is a reviewed list: tests/iam/reviewed.py."""
+    photograph = next((deployed.data / "test" / BREEDS[0]).iterdir())
+    deployed.succeed("predict", f"IMAGE={photograph}")
+    done = subprocess.run(
+        [sys.executable, "-m", "local_aws", "calls"],
+        cwd=REPOSITORY,
+        env=deployed.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    account, calls = in_account(deployed.client), recorded(done.stdout)
+    assert len(calls) > 30
+    assert refused(calls, account) == []
+    assert never_called(calls, account) == only_on_aws()
 
 
 def test_destroy_leaves_nothing_and_down_no_process(deployed: Journey) -> None:

@@ -1,6 +1,7 @@
 """Terraform's own tests, and the format of its files, where no AWS is in reach."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def run(variables: dict[str, str], *command: str) -> subprocess.CompletedProcess
 def test_the_files_are_formatted(variables: dict[str, str]) -> None:
     done = run(variables, "terraform", "fmt", "-check", "-recursive", "-diff", "-no-color", "terraform")
     assert done.returncode == 0, done.stdout
+
+
+def test_checkov_has_nothing_to_say(variables: dict[str, str]) -> None:
+    """What it is told to skip stands beside the resource, with a reason."""
+    done = run(variables, ".venv-checkov/bin/checkov", "--config-file", ".checkov.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^Passed checks: [1-9]\d+, Failed checks: 0, ", done.stdout, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("root", ROOTS)

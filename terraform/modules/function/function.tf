@@ -6,6 +6,11 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_116:Callers wait for the answer; a dead-letter queue is for asynchronous invocations alone.
+  #checkov:skip=CKV_AWS_117:It calls one AWS service and has nothing to reach in a VPC, which would need an endpoint billed by the hour for that.
+  #checkov:skip=CKV_AWS_173:The variables are an endpoint's name and a number; AWS encrypts them with a key of its own.
+  #checkov:skip=CKV_AWS_272:Only the apply role can change the code, and what it deploys is the zip whose hash the plan shows.
+
   function_name                  = var.name
   description                    = "Answers which breed the dog in an image is."
   role                           = aws_iam_role.this.arn

@@ -4,8 +4,9 @@
 # its own, and AWS names neither that nor a service.
 
 locals {
-  ec2_arn     = "arn:${var.account.partition}:ec2:${var.account.region}:${var.account.id}"
-  subnet_arns = [for subnet in aws_subnet.this : "${local.ec2_arn}:subnet/${subnet.id}"]
+  ec2_arn      = "arn:${var.account.partition}:ec2:${var.account.region}:${var.account.id}"
+  workload_arn = "${local.ec2_arn}:security-group/${aws_security_group.workload.id}"
+  subnet_arns  = [for subnet in aws_subnet.this : "${local.ec2_arn}:subnet/${subnet.id}"]
 }
 
 data "aws_iam_policy_document" "this" {
@@ -14,7 +15,7 @@ data "aws_iam_policy_document" "this" {
     actions = ["ec2:CreateNetworkInterface"]
     resources = concat(local.subnet_arns, [
       "${local.ec2_arn}:network-interface/*",
-      "${local.ec2_arn}:security-group/${aws_security_group.workload.id}",
+      local.workload_arn,
     ])
   }
 

@@ -5,7 +5,7 @@ locals {
 
   # What is worth keeping is encrypted with our key, and its readers are written down in the bucket of logs. That one
   # takes neither: S3 delivers access logs only where it encrypts with a key of its own.
-  kept = setsubtract(local.purposes, ["logs"])
+  kept = toset(["data", "artifacts"])
 
   # Versions keep what was deleted by mistake; these end what nobody will ask for any more.
   expiry_days = {
