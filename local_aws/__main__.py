@@ -1,4 +1,4 @@
-"""The stand-in from the shell: python -m local_aws {up,down,env,leftovers}."""
+"""The stand-in from the shell: python -m local_aws {up,down,env,leftovers,calls}."""
 
 import argparse
 import json
@@ -9,8 +9,9 @@ import sys
 import time
 
 import psutil
+import urllib3
 
-from local_aws.environment import client_environment, without_aws
+from local_aws.environment import CALLS_PATH, client_environment, without_aws
 from local_aws.home import HOME_VARIABLE, OWNER_VARIABLE, REPOSITORY, Home, StandInError
 
 _START_SECONDS = 60
@@ -81,7 +82,7 @@ def shell_environment(home: Home) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local_aws", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "env", "leftovers"])
+    parser.add_argument("command", choices=["up", "down", "env", "leftovers", "calls"])
     parser.add_argument("--port", default="0", help="port to listen on (default: any free one)")
     arguments = parser.parse_args()
     home = Home.from_environment()
@@ -99,6 +100,8 @@ def main() -> int:
                 from local_aws.leftovers import leftovers  # here, since boto3 takes most of a second to import
 
                 print(json.dumps(leftovers(require_up(home)), indent=2))
+            case "calls":
+                print(urllib3.request("GET", f"{require_up(home)}{CALLS_PATH}").data.decode(), end="")
     except StandInError as error:
         print(error, file=sys.stderr)
         return 1

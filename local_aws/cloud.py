@@ -1,5 +1,6 @@
 """What the data planes share: clients of the stand-in under a role, S3 copies, logs, and AWS's error answers."""
 
+import contextlib
 import json
 import re
 import tarfile
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto.s3.models import s3_backends
 from werkzeug.wrappers import Response
 
+from local_aws.calls.record import Record
 from local_aws.clients import client
 from local_aws.environment import ACCOUNT_ID, client_environment
 
@@ -42,6 +44,7 @@ class Cloud:
 
     def __init__(self, url: str, home: Path) -> None:
         self.url, self.home = url, home
+        self.calls = Record()
 
     def role_environment(self, role_arn: str) -> dict[str, str]:
         """Variables that give a process the credentials of a role. Raises ServiceError when there is no such role."""
@@ -80,8 +83,11 @@ def list_objects(s3: Any, uri: str) -> Iterator[dict[str, Any]]:
         yield from page.get("Contents", [])
 
 
-def download_prefix(s3: Any, uri: str, directory: Path) -> None:
-    """Copy all objects below `uri` into `directory`, as SageMaker's File mode does. Raises ServiceError."""
+def download_prefix(s3: Any, uri: str, directory: Path, on_read: Callable[[str, str], None]) -> None:
+    """Copy all objects below `uri` into `directory`, as SageMaker's File mode does. Raises ServiceError.
+
+    Tells `on_read` the bucket and the key of each, since no request for it is seen.
+    """
     bucket, prefix = split_s3_uri(uri)
     directory.mkdir(parents=True, exist_ok=True)
     root = directory.resolve()
@@ -96,6 +102,7 @@ def download_prefix(s3: Any, uri: str, directory: Path) -> None:
         # Straight from moto's memory: over HTTP, thousands of photographs take longer than a training run.
         if item := s3_backends[ACCOUNT_ID]["aws"].get_object(bucket, key):
             target.write_bytes(item.value)
+            on_read(bucket, key)
 
 
 def pack(directory: Path, archive: Path) -> None:
@@ -115,14 +122,12 @@ class LogStream:
         self._pending: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self._open = True
-        for create, names in (
-            (logs.create_log_group, {"logGroupName": group}),
-            (logs.create_log_stream, {"logGroupName": group, "logStreamName": stream}),
-        ):
-            try:
-                create(**names)
-            except logs.exceptions.ResourceAlreadyExistsException:
-                continue
+        try:
+            self._create()
+        except logs.exceptions.ResourceNotFoundException:  # as the services do: only where nobody made it before
+            with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):  # by another stream, just now
+                logs.create_log_group(logGroupName=group)
+            self._create()
         self._sender = threading.Thread(target=self._send, daemon=True)
         self._sender.start()
 
@@ -136,6 +141,9 @@ class LogStream:
             self._open = False
             self._changed.notify()
         self._sender.join()
+
+    def _create(self) -> None:
+        self._logs.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
 
     def _send(self) -> None:
         while True:

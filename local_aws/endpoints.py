@@ -15,6 +15,7 @@ import urllib3
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug.wrappers import Request, Response
 
+from local_aws.calls.requests import put_metric_data
 from local_aws.cloud import Cloud, Forward, LogStream, ServiceError, require_name, split_s3_uri
 from local_aws.environment import ACCOUNT_ID, REGION
 from local_aws.processes import Child, base_environment
@@ -85,10 +86,10 @@ class Endpoints:
 
     def invoke(self, name: str, request: Request) -> Response:
         """Pass the body on to the endpoint's container; answer its errors as SageMaker does."""
+        body = request.get_data()  # before any answer: a connection that closes on unread bytes takes the answer along
         container = self._serving.get(name)
         if container is None or name not in _records():
             raise ServiceError("ValidationError", f"Endpoint {name} of account {ACCOUNT_ID} not found.")
-        body = request.get_data()
         if len(body) > _BODY_BYTES:
             raise ServiceError("ValidationError", f"Request body is larger than {_BODY_BYTES} bytes.", 413)
         headers = {key: request.headers[key] for key in _FORWARDED_HEADERS if key in request.headers}
@@ -162,6 +163,8 @@ class _Container:
         _refuse_unknown_image(primary["Image"])
         self._folder = cloud.home / "endpoints" / endpoint / uuid.uuid4().hex[:8]
         environment = cloud.role_environment(model["ExecutionRoleArn"])
+        # What SageMaker itself puts about the instances, in the role's name.
+        cloud.calls.note(model["ExecutionRoleArn"], [put_metric_data("/aws/sagemaker/Endpoints")])
         _unpack_model(cloud.client("s3", environment), primary["ModelDataUrl"], self._folder)
         logs = cloud.client("logs", environment)
         self._log = LogStream(logs, f"/aws/sagemaker/Endpoints/{endpoint}", f"{self.variant}/i-{self._folder.name}")

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from moto.core.exceptions import JsonRESTError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3.models import s3_backends
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response
@@ -23,6 +24,7 @@ from werkzeug.wrappers import Request, Response
 from local_aws import shims
 from local_aws.cloud import Cloud, ServiceError
 from local_aws.endpoints import Endpoints
+from local_aws.environment import ACCOUNT_ID, CALLS_PATH, REGION, STATE_BUCKET
 from local_aws.functions import Functions
 from local_aws.home import Home
 from local_aws.training_jobs import TrainingJobs
@@ -46,6 +48,7 @@ class StandIn:
     """A WSGI application: finds out which operation a request is, and who answers it."""
 
     def __init__(self, cloud: Cloud) -> None:
+        self._calls = cloud.calls
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._training_jobs = TrainingJobs(cloud)
         self._endpoints = Endpoints(cloud)
@@ -62,7 +65,7 @@ class StandIn:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if _comes_from_a_web_page(environ):
             return Response("No web page may use the stand-in.", 403)(environ, start_response)
-        answer = self._answer(Request(environ))
+        answer = self._answer(environ)
         if answer is None:
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
         return answer(environ, start_response)
@@ -71,9 +74,13 @@ class StandIn:
         for part in (self._training_jobs, self._functions, self._endpoints):
             part.close()
 
-    def _answer(self, request: Request) -> Response | None:
-        """The data planes' answer, or None when the request is moto's alone."""
+    def _answer(self, environ: dict[str, Any]) -> Response | None:
+        """The stand-in's own answer, or None when the request is moto's alone."""
         try:
+            self._calls.observe(environ)  # may read the body and put it back: nothing else may hold it before
+            request = Request(environ)
+            if request.path == CALLS_PATH:
+                return Response(self._calls.lines(), mimetype="application/jsonl")
             if target := request.headers.get("X-Amz-Target", ""):
                 operation = self._sagemaker.get(target.removeprefix(_SAGEMAKER))
                 if operation and target.startswith(_SAGEMAKER):
@@ -146,9 +153,17 @@ def main() -> None:
 def _build(server: BaseWSGIServer, home: Path) -> StandIn:
     """The application needs the address of the server, and the server an application."""
     shims.install()
+    _bootstrap_account()
     stand_in = StandIn(Cloud(f"http://127.0.0.1:{server.server_port}", home))
     server.app = stand_in
     return stand_in
+
+
+def _bootstrap_account() -> None:
+    """Make what terraform/bootstrap makes in an account before anything else: a versioned bucket for state."""
+    s3 = s3_backends[ACCOUNT_ID]["aws"]
+    s3.create_bucket(STATE_BUCKET, REGION)
+    s3.put_bucket_versioning(STATE_BUCKET, "Enabled")
 
 
 def _not_ready(_environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug.wrappers import Response
 
+from local_aws.calls.requests import put_metric_data
 from local_aws.cloud import (
     Cloud,
     Forward,
@@ -142,9 +143,10 @@ class _Job(threading.Thread):
         channels = request.get("InputDataConfig", [])
         for channel in channels:
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            download_prefix(self._s3, uri, root / "input" / "data" / channel["ChannelName"])
+            download_prefix(self._s3, uri, root / "input" / "data" / channel["ChannelName"], self._note_read)
         if checkpoints := request.get("CheckpointConfig"):
-            download_prefix(self._s3, f"{checkpoints['S3Uri'].rstrip('/')}/", root / "checkpoints")
+            uri = f"{checkpoints['S3Uri'].rstrip('/')}/"
+            download_prefix(self._s3, uri, root / "checkpoints", self._note_read)
         instance_type = request["ResourceConfig"]["InstanceType"]
         configuration = {
             "hyperparameters": request.get("HyperParameters", {}),
@@ -250,12 +252,16 @@ class _Job(threading.Thread):
         folder = self._folder / "checkpoints"
         return {str(path.relative_to(folder)): path.stat().st_mtime for path in folder.rglob("*") if path.is_file()}
 
+    def _note_read(self, bucket: str, key: str) -> None:
+        self._cloud.calls.note_object(self._request["RoleArn"], "GetObject", bucket, key)
+
     def _read_metrics(self, line: str) -> None:
         for name, pattern in self._metrics:
             if (match := pattern.search(line)) and (value := _number(match[1])) is not None:
                 others = [item for item in self._record.final_metric_data_list if item["MetricName"] != name]
                 latest = {"MetricName": name, "Value": value, "Timestamp": datetime.now(UTC)}
                 self._record.final_metric_data_list = [*others, latest]
+                self._cloud.calls.note(self._request["RoleArn"], [put_metric_data("/aws/sagemaker/TrainingJobs")])
 
     def _fail(self, reason: str) -> None:
         self._record.failure_reason = reason

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share: a stand-in cloud, and where the real photographs are."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
+import urllib3
 
 from local_aws.clients import client
-from local_aws.environment import client_environment
+from local_aws.environment import CALLS_PATH, client_environment
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
 
 
@@ -56,6 +58,15 @@ class StandInUnderTest:
 
     def client(self, service: str) -> Any:
         return client(service, self.variables)
+
+    def client_of_role(self, service: str, role_arn: str) -> Any:
+        session = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test")
+        return client(service, client_environment(self.url, session["Credentials"]))
+
+    def calls_of_role(self, role_arn: str) -> list[dict[str, Any]]:
+        """What was recorded of a role: dictionaries of action, resource, context and count."""
+        lines = urllib3.request("GET", f"{self.url}{CALLS_PATH}").data.decode().splitlines()
+        return [call for call in map(json.loads, lines) if call.pop("role") == role_arn]
 
 
 @pytest.fixture(scope="session")

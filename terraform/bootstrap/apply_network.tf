@@ -63,18 +63,28 @@ data "aws_iam_policy_document" "apply_network" {
   }
 
   statement {
-    sid       = "MarkWhatIsMade"
-    actions   = ["ec2:CreateTags"]
-    resources = [for type in ["route-table", "security-group", "subnet", "vpc", "vpc-endpoint"] : "${local.arn.ec2}:${type}/*"]
+    sid     = "MarkWhatIsMade"
+    actions = ["ec2:CreateTags"]
+    resources = [for type in ["route-table", "security-group", "security-group-rule", "subnet", "vpc", "vpc-endpoint"] :
+      "${local.arn.ec2}:${type}/*"
+    ]
 
     condition {
       test     = "StringEquals"
       variable = "ec2:CreateAction"
-      values   = ["CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc", "CreateVpcEndpoint"]
+      values = [
+        "AuthorizeSecurityGroupEgress",
+        "AuthorizeSecurityGroupIngress",
+        "CreateRouteTable",
+        "CreateSecurityGroup",
+        "CreateSubnet",
+        "CreateVpc",
+        "CreateVpcEndpoint",
+      ]
     }
   }
 
-  # A rule is a part of its group, whose tags decide above; the provider makes it first and tags it then.
+  # A rule is a part of its group, whose tags decide above.
   statement {
     sid       = "MakeRules"
     actions   = ["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress"]

@@ -1,6 +1,7 @@
 """The seams between rooms and between languages: each fact has one home, and the other side agrees with it."""
 
 import ast
+import os
 import re
 import sys
 from pathlib import Path
@@ -15,6 +16,12 @@ from training.jobs import METRICS
 def pins(path: Path) -> dict[str, str]:
     """{"torch": "2.14.1"} from the lines name==version."""
     return dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", path.read_text(), flags=re.MULTILINE))
+
+
+@pytest.mark.xdist_group("itself")
+def test_groups_of_tests_stay_on_one_worker(request: pytest.FixtureRequest) -> None:
+    """Else the end-to-end path runs several times, each time a part of it."""
+    assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@itself")
 
 
 def test_leftovers_are_looked_for_by_every_type_that_terraform_makes() -> None:

@@ -2,89 +2,24 @@
 
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from local_aws.clients import client
-from local_aws.environment import client_environment
-from local_aws.home import REPOSITORY, Home
+from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
+from tests.end_to_end.journey import DATASET, ENDPOINT, NO_CHANGES, Journey
 from tests.iam.not_less import never_called, only_on_aws, recorded, refused
 from tests.iam.policies import in_account
 from training.drawn_breeds import draw_breeds
 
 pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(900)]
-DATASET = "end-to-end"
-NO_CHANGES = "No changes. Your infrastructure matches the configuration."
-ENDPOINT = "dogbreed-local"
 BREEDS = ("drawn_cloud_puff", "drawn_ember_fox", "drawn_ink_longear")
-
-
-class Journey:
-    """Runs targets against a stand-in whose home is a folder of this test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = Home(folder / "stand_in")
-        self.data = folder / "photographs"
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        # A user's own account must be out of reach whatever is set.
-        self.environment = {**own, "LOCAL_AWS_HOME": str(self.home.path), "AWS_PROFILE": "production"}
-
-    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["make", "--no-print-directory", *arguments, f"DATASET={DATASET}"],
-            cwd=REPOSITORY,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def succeed(self, *arguments: str) -> str:
-        done = self.make(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def refuse(self, *arguments: str) -> str:
-        """What a target says that is refused: no traceback, and one sentence behind the line that names the cloud."""
-        done = self.make(*arguments)
-        assert done.returncode != 0
-        assert "Traceback" not in done.stdout + done.stderr
-        said = [line for line in done.stderr.splitlines() if not line.startswith(("ENV=local", "make: "))]
-        assert len(said) == 1, done.stderr
-        return said[0]
-
-    @property
-    def url(self) -> str:
-        record = self.home.read_record()
-        assert record is not None
-        return str(record["url"])
-
-    def client(self, service: str) -> Any:
-        return client(service, client_environment(self.url))
-
-    def releases(self) -> str:
-        return str(self.client("ssm").get_parameter(Name="/dogbreed/local/releases")["Parameter"]["Value"])
-
-    def instances(self) -> int:
-        endpoint = self.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
-        return int(endpoint["ProductionVariants"][0]["DesiredInstanceCount"])
-
-    def scale(self, instances: int) -> None:
-        """What autoscaling does by itself."""
-        self.client("sagemaker").update_endpoint_weights_and_capacities(
-            EndpointName=ENDPOINT,
-            DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": instances}],
-        )
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +181,8 @@ def test_the_same_target_twice_changes_nothing(deployed: Journey) -> None:
     assert "already up" in deployed.succeed("up")
     assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("infra")
     deployed.succeed("data", f"DATA={deployed.data}")
-    assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("deploy")
+    in_service = before.split("@")[0]
+    assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("deploy", f"RUN={in_service}")
     assert deployed.releases() == before
 
 
@@ -254,15 +190,7 @@ def test_no_role_called_what_it_may_not_nor_may_what_nobody_calls(deployed: Jour
     """What only AWS's own side calls is a reviewed list: tests/iam/reviewed.py."""
     photograph = next((deployed.data / "test" / BREEDS[0]).iterdir())
     deployed.succeed("predict", f"IMAGE={photograph}")
-    done = subprocess.run(
-        [sys.executable, "-m", "local_aws", "calls"],
-        cwd=REPOSITORY,
-        env=deployed.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    account, calls = in_account(deployed.client), recorded(done.stdout)
+    account, calls = in_account(deployed.client), recorded(deployed.calls())
     assert len(calls) > 30
     assert refused(calls, account) == []
     assert never_called(calls, account) == only_on_aws()

@@ -11,9 +11,12 @@ def recorded(lines: str) -> set[Request]:
     """What roles called, from the stand-in's record (local_aws/calls)."""
     calls = set()
     for call in map(json.loads, lines.splitlines()):
-        # Two things that AWS would add: its callers speak TLS, and the key bears the tag that the boundary asks for.
-        context = call["context"] | {"aws:SecureTransport": "true", "aws:ResourceTag/Project": "dogbreed"}
-        calls.add(Request(call["role"].split("/")[-1], call["action"], call["resource"], frozenset(context.items())))
+        context = call["context"] | {"aws:SecureTransport": "true"}  # AWS would add it
+        if call["action"] in ("kms:Decrypt", "kms:GenerateDataKey"):  # what the boundary asks of the key
+            context["aws:ResourceTag/Project"] = "dogbreed"
+        # AWS asks about a group without a name here, and its own list says that the action knows no resource.
+        resource = "*" if call["action"] == "logs:DescribeLogGroups" else call["resource"]
+        calls.add(Request(call["role"].split("/")[-1], call["action"], resource, frozenset(context.items())))
     return calls
 
 

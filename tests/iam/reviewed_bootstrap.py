@@ -259,9 +259,13 @@ ROLES: dict[str, list[Grant]] = {
         ),
         Grant(
             "ec2:CreateTags",
-            f"{EC2}:route-table/* {EC2}:security-group/* {EC2}:subnet/* {EC2}:vpc/* {EC2}:vpc-endpoint/*",
+            f"{EC2}:route-table/* {EC2}:security-group/* {EC2}:security-group-rule/* {EC2}:subnet/* {EC2}:vpc/* "
+            f"{EC2}:vpc-endpoint/*",
             "tags only in the moment of making",
-            {"ec2:CreateAction": "CreateRouteTable CreateSecurityGroup CreateSubnet CreateVpc CreateVpcEndpoint"},
+            {
+                "ec2:CreateAction": "AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateRouteTable "
+                "CreateSecurityGroup CreateSubnet CreateVpc CreateVpcEndpoint"
+            },
         ),
         Grant(
             "ec2:AuthorizeSecurityGroupEgress ec2:AuthorizeSecurityGroupIngress",

@@ -1,6 +1,7 @@
 """Training jobs that really run, under the real toolkit. The jobs of this file run side by side: each takes 10 s."""
 
 import io
+import re
 import tarfile
 import time
 from collections.abc import Iterator
@@ -150,6 +151,29 @@ def test_a_job_completes_with_its_model_output_metrics_and_log(
     assert kept == ["checkpoints/complete/last.txt"]  # what the job deleted is deleted there, too
 
 
+def test_all_that_a_job_does_is_its_roles(
+    stand_in: StandInUnderTest, prepared: str, jobs: dict[str, dict[str, Any]]
+) -> None:
+    bucket = f"arn:aws:s3:::{BUCKET}"
+    log = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/TrainingJobs:log-stream:complete/algo-1-"
+    calls = {(call["action"], re.sub(r"-[0-9]+$", "-", call["resource"])) for call in stand_in.calls_of_role(prepared)}
+    assert {
+        ("s3:ListBucket", bucket),
+        ("s3:GetObject", f"{bucket}/data/a/one.txt"),
+        ("s3:GetObject", f"{bucket}/source.tar.gz"),
+        ("s3:GetObject", f"{bucket}/checkpoints/complete/earlier.txt"),
+        ("s3:PutObject", f"{bucket}/checkpoints/complete/last.txt"),
+        ("s3:DeleteObject", f"{bucket}/checkpoints/complete/earlier.txt"),
+        ("s3:PutObject", f"{bucket}/runs/complete/output/model.tar.gz"),
+        ("s3:PutObject", f"{bucket}/runs/complete/output/output.tar.gz"),
+        ("logs:CreateLogStream", log),
+        ("logs:PutLogEvents", log),
+        ("cloudwatch:PutMetricData", "*"),
+    } <= calls
+    services = {action.split(":")[0] for action, _ in calls}
+    assert services == {"cloudwatch", "logs", "s3"}
+
+
 def test_a_job_that_fails_tells_the_scripts_own_reason(jobs: dict[str, dict[str, Any]]) -> None:
     job = jobs["fail"]
     assert job["TrainingJobStatus"] == "Failed"
@@ -165,7 +189,7 @@ def test_a_job_that_takes_too_long_is_stopped(jobs: dict[str, dict[str, Any]]) -
 def test_an_object_that_points_out_of_its_channel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloud, "list_objects", lambda s3, uri: [{"Key": "data/../../evil"}])
     with pytest.raises(cloud.ServiceError, match="points outside its channel"):
-        cloud.download_prefix(None, "s3://bucket/data/", tmp_path / "channel")
+        cloud.download_prefix(None, "s3://bucket/data/", tmp_path / "channel", lambda bucket, key: None)
     assert list(tmp_path.rglob("evil")) == []
 
 
