@@ -228,7 +228,9 @@ def test_two_inits_at_once_write_the_plugin_cache_one_after_the_other(tmp_path: 
         "TF_PLUGIN_CACHE_DIR": str(tmp_path / "cache"),
     }
     inits = [
-        subprocess.Popen(["ops/terraform_init.sh", "."], cwd=REPOSITORY, env=variables, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            ["ops/terraform_init.sh", ".", "-backend=false"], cwd=REPOSITORY, env=variables, stderr=subprocess.PIPE
+        )
         for _ in range(3)
     ]
     assert [(init.wait(60), init.stderr and init.stderr.read()) for init in inits] == [(0, b"")] * 3
