@@ -53,6 +53,34 @@ run "no_release" {
     condition     = length(aws_cloudwatch_metric_alarm.rollback) == 2
     error_message = "The alarms are there before the first endpoint, which needs them from its start."
   }
+
+  # What it may do
+  assert {
+    condition = sort(distinct(flatten([for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Action]))) == tolist([
+      "cloudwatch:DescribeAlarms",
+      "cloudwatch:PutMetricData",
+      "ecr:BatchCheckLayerAvailability",
+      "ecr:BatchGetImage",
+      "ecr:GetAuthorizationToken",
+      "ecr:GetDownloadUrlForLayer",
+      "kms:Decrypt",
+      "kms:GenerateDataKey",
+      "logs:CreateLogStream",
+      "logs:DescribeLogStreams",
+      "logs:PutLogEvents",
+      "s3:GetObject",
+      "s3:PutObject",
+    ])
+    error_message = "The endpoint's role may do more, or less, than it is meant to."
+  }
+  assert {
+    condition     = [for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Sid if statement.Resource == "*"] == ["WriteMetrics", "LogInToRegistry"]
+    error_message = "Only what knows no resource is allowed on any."
+  }
+  assert {
+    condition     = jsondecode(data.aws_iam_policy_document.trust.json).Statement[0].Condition == { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    error_message = "SageMaker may use the role for this account alone."
+  }
 }
 
 run "one_release" {
@@ -105,6 +133,28 @@ run "one_release" {
       && aws_appautoscaling_policy.this[0].target_tracking_scaling_policy_configuration[0].predefined_metric_specification[0].predefined_metric_type == "SageMakerVariantConcurrentRequestsPerModelHighResolution"
     )
     error_message = "The seed's target: 20 simultaneous requests, cooldowns of 30 s."
+  }
+
+  # Encrypted, and captured
+  assert {
+    condition = (
+      aws_sagemaker_endpoint_configuration.this["run-a"].kms_key_arn == var.key_arn
+      && aws_cloudwatch_log_group.this.kms_key_id == var.key_arn
+      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].kms_key_id == var.key_arn
+    )
+    error_message = "Volumes, logs and what is captured are encrypted with our key."
+  }
+  assert {
+    condition = (
+      aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].initial_sampling_percentage == 5
+      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].destination_s3_uri == "s3://dogbreed-test-artifacts-123456789012/capture/"
+      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].capture_options[*].capture_mode == tolist(["Input", "Output"])
+    )
+    error_message = "A share of requests and answers is kept where it expires."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.rollback : tolist(alarm.alarm_actions) == tolist([var.topic_arn])])
+    error_message = "Whoever goes back also says so."
   }
 }
 
@@ -220,13 +270,17 @@ run "another_instance_type_needs_other_names" {
   command = plan
   module { source = "./modules/endpoint" }
   variables {
-    instance_type = "ml.m5.large"
+    instance_type = "ml.m5d.large"
     releases      = [{ run_id = "run-c", manifest_sha256 = "cc", instance_count = null }]
   }
 
   assert {
     condition     = output.configuration_names["run-c"] != run.three_releases.configuration_names["run-c"]
     error_message = "create_before_destroy finds its new name taken."
+  }
+  assert {
+    condition     = aws_sagemaker_endpoint_configuration.this["run-c"].kms_key_arn == null
+    error_message = "A d behind the generation is a disk, which SageMaker encrypts with no key of ours."
   }
 }
 
@@ -243,35 +297,6 @@ run "starts_with_the_instances_that_were_live" {
       && output.configuration_names["run-c"] != run.three_releases.configuration_names["run-c"]
     )
     error_message = "A release goes into service with the count that autoscaling had reached, in a configuration of its own."
-  }
-}
-
-run "encrypted_and_captured" {
-  command = plan
-  module { source = "./modules/endpoint" }
-  variables {
-    releases = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }]
-  }
-
-  assert {
-    condition = (
-      aws_sagemaker_endpoint_configuration.this["run-a"].kms_key_arn == var.key_arn
-      && aws_cloudwatch_log_group.this.kms_key_id == var.key_arn
-      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].kms_key_id == var.key_arn
-    )
-    error_message = "Volumes, logs and what is captured are encrypted with our key."
-  }
-  assert {
-    condition = (
-      aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].initial_sampling_percentage == 5
-      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].destination_s3_uri == "s3://dogbreed-test-artifacts-123456789012/capture/"
-      && aws_sagemaker_endpoint_configuration.this["run-a"].data_capture_config[0].capture_options[*].capture_mode == tolist(["Input", "Output"])
-    )
-    error_message = "A share of requests and answers is kept where it expires."
-  }
-  assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.rollback : tolist(alarm.alarm_actions) == tolist([var.topic_arn])])
-    error_message = "Whoever goes back also says so."
   }
 }
 
@@ -294,17 +319,6 @@ run "no_capture_and_disks_of_its_own" {
       && !contains(flatten([for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Action]), "s3:PutObject")
     )
     error_message = "What is not captured needs no permission."
-  }
-}
-
-run "instance_types_with_disks" {
-  command = plan
-  module { source = "./modules/endpoint" }
-  variables { instance_type = "ml.c6id.large" }
-
-  assert {
-    condition     = local.volume_key_arn == null
-    error_message = "A d behind the generation is a disk."
   }
 }
 
@@ -357,36 +371,4 @@ run "refuses_a_release_twice" {
     releases = [{ run_id = "run-a", manifest_sha256 = "aa", instance_count = null }, { run_id = "run-a", manifest_sha256 = "bb", instance_count = null }]
   }
   expect_failures = [var.releases]
-}
-
-run "role" {
-  command = plan
-  module { source = "./modules/endpoint" }
-
-  assert {
-    condition = sort(distinct(flatten([for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Action]))) == tolist([
-      "cloudwatch:DescribeAlarms",
-      "cloudwatch:PutMetricData",
-      "ecr:BatchCheckLayerAvailability",
-      "ecr:BatchGetImage",
-      "ecr:GetAuthorizationToken",
-      "ecr:GetDownloadUrlForLayer",
-      "kms:Decrypt",
-      "kms:GenerateDataKey",
-      "logs:CreateLogStream",
-      "logs:DescribeLogStreams",
-      "logs:PutLogEvents",
-      "s3:GetObject",
-      "s3:PutObject",
-    ])
-    error_message = "The endpoint's role may do more, or less, than it is meant to."
-  }
-  assert {
-    condition     = [for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement.Sid if statement.Resource == "*"] == ["WriteMetrics", "LogInToRegistry"]
-    error_message = "Only what knows no resource is allowed on any."
-  }
-  assert {
-    condition     = jsondecode(data.aws_iam_policy_document.trust.json).Statement[0].Condition == { StringEquals = { "aws:SourceAccount" = "123456789012" } }
-    error_message = "SageMaker may use the role for this account alone."
-  }
 }

@@ -52,26 +52,8 @@ run "seed_concurrency" {
     )
     error_message = "Logs are JSON in a group with an end, and calls are traced."
   }
-}
 
-run "no_concurrency" {
-  command = plan
-  module { source = "./modules/function" }
-  variables {
-    reserved_concurrency    = null
-    provisioned_concurrency = null
-  }
-
-  assert {
-    condition     = length(aws_lambda_provisioned_concurrency_config.live) == 0 && aws_lambda_function.this.reserved_concurrent_executions == -1
-    error_message = "null reserves nothing and provisions nothing."
-  }
-}
-
-run "role" {
-  command = plan
-  module { source = "./modules/function" }
-
+  # What it may do
   assert {
     condition = jsondecode(data.aws_iam_policy_document.this.json).Statement == [
       {
@@ -95,12 +77,8 @@ run "role" {
     ]
     error_message = "The function invokes one endpoint, writes its logs and its traces; nothing else."
   }
-}
 
-run "alarms" {
-  command = plan
-  module { source = "./modules/function" }
-
+  # Who is told
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.errors.alarm_name == "dogbreed-test-predict-errors" && aws_cloudwatch_metric_alarm.errors.threshold == 5 && aws_cloudwatch_metric_alarm.errors.evaluation_periods == 1
@@ -134,5 +112,19 @@ run "alarms" {
       && alarm.alarm_actions == toset([var.topic_arn]) && alarm.ok_actions == toset([var.topic_arn])
     ])
     error_message = "Whoever is told that something is wrong is told that it is over; a function that nobody calls is not wrong."
+  }
+}
+
+run "no_concurrency" {
+  command = plan
+  module { source = "./modules/function" }
+  variables {
+    reserved_concurrency    = null
+    provisioned_concurrency = null
+  }
+
+  assert {
+    condition     = length(aws_lambda_provisioned_concurrency_config.live) == 0 && aws_lambda_function.this.reserved_concurrent_executions == -1
+    error_message = "null reserves nothing and provisions nothing."
   }
 }

@@ -97,30 +97,8 @@ run "private_subnets" {
     condition     = aws_vpc.this.enable_dns_support && aws_vpc.this.enable_dns_hostnames
     error_message = "The endpoints' private names need both."
   }
-}
 
-run "three_zones" {
-  command = plan
-  module { source = "./modules/network" }
-  variables {
-    availability_zones = 3
-  }
-
-  override_data {
-    target = data.aws_vpc_endpoint_service.interface["sts"]
-    values = { availability_zones = ["us-east-1a", "us-east-1b", "us-east-1c"] }
-  }
-
-  assert {
-    condition     = keys(aws_subnet.this) == ["us-east-1a", "us-east-1b", "us-east-1c"]
-    error_message = "As many zones as asked for."
-  }
-}
-
-run "endpoints" {
-  command = plan
-  module { source = "./modules/network" }
-
+  # Interface endpoints
   assert {
     condition     = keys(aws_vpc_endpoint.interface) == ["logs", "sagemaker.api", "sts"]
     error_message = "Each is billed by the hour: only what is called from inside."
@@ -148,12 +126,8 @@ run "endpoints" {
     condition     = alltrue([for name, endpoint in aws_vpc_endpoint.interface : jsondecode(endpoint.policy) == jsondecode(data.aws_iam_policy_document.interface[name].json)])
     error_message = "An endpoint without its policy lets everybody through."
   }
-}
 
-run "s3_endpoint" {
-  command = plan
-  module { source = "./modules/network" }
-
+  # The endpoint of S3
   assert {
     condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && aws_vpc_endpoint.s3.route_table_ids == toset(["rtb-1"])
     error_message = "The free kind, in the subnets' route table."
@@ -179,12 +153,8 @@ run "s3_endpoint" {
     ]
     error_message = "Only this account's callers, only the project's buckets."
   }
-}
 
-run "security_groups" {
-  command = plan
-  module { source = "./modules/network" }
-
+  # Security groups
   assert {
     condition = (
       aws_vpc_security_group_ingress_rule.workload.security_group_id == "sg-workload"
@@ -216,13 +186,9 @@ run "security_groups" {
     condition     = output.subnet_ids == ["subnet-b", "subnet-c"] && output.security_group_ids == ["sg-workload"]
     error_message = "What a workload is given."
   }
-}
 
-run "execution_roles" {
-  command = plan
-  module { source = "./modules/network" }
-
-  # A plan does not render a document that refers to resources yet to be made, but shows what it is made from.
+  # Execution roles. A plan does not render a document that refers to resources yet to be made, but shows what it is made
+  # from.
   assert {
     condition = { for statement in data.aws_iam_policy_document.this.statement : statement.sid => {
       actions    = sort(statement.actions)
@@ -254,5 +220,23 @@ run "execution_roles" {
       }
     }
     error_message = "Network interfaces in these subnets and under this group; elsewhere none can be made, lent or deleted."
+  }
+}
+
+run "three_zones" {
+  command = plan
+  module { source = "./modules/network" }
+  variables {
+    availability_zones = 3
+  }
+
+  override_data {
+    target = data.aws_vpc_endpoint_service.interface["sts"]
+    values = { availability_zones = ["us-east-1a", "us-east-1b", "us-east-1c"] }
+  }
+
+  assert {
+    condition     = keys(aws_subnet.this) == ["us-east-1a", "us-east-1b", "us-east-1c"]
+    error_message = "As many zones as asked for."
   }
 }

@@ -81,12 +81,8 @@ run "topic" {
     condition     = aws_sns_topic_subscription.email[0].protocol == "email" && aws_sns_topic_subscription.email[0].endpoint == "duty@example.com" && aws_sns_topic_subscription.email[0].topic_arn == output.topic_arn
     error_message = "The address given is told."
   }
-}
 
-run "alarms" {
-  command = plan
-  module { source = "./modules/operations" }
-
+  # Alarms
   assert {
     condition = { for alarm in [aws_cloudwatch_metric_alarm.latency, aws_cloudwatch_metric_alarm.memory] : alarm.alarm_name => {
       metric    = "${alarm.namespace} ${alarm.metric_name} ${coalesce(alarm.extended_statistic, alarm.statistic)}"
@@ -130,12 +126,8 @@ run "alarms" {
     ])
     error_message = "An alarm under another name could not publish."
   }
-}
 
-run "dashboard" {
-  command = plan
-  module { source = "./modules/operations" }
-
+  # The dashboard
   assert {
     condition     = aws_cloudwatch_dashboard.this.dashboard_name == "dogbreed-test" && length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 13
     error_message = "The dashboard is JSON: the alarms and twelve charts."
@@ -206,12 +198,8 @@ run "dashboard" {
     ]) && length(regexall("TrainingJobName} MetricName=\\\\\"([a-z0-9:]+)", aws_cloudwatch_dashboard.this.dashboard_body)) == 4
     error_message = "The launcher gives each job the metrics that the dashboard searches."
   }
-}
 
-run "budget" {
-  command = plan
-  module { source = "./modules/operations" }
-
+  # The budget
   assert {
     condition = (
       aws_budgets_budget.this[0].name == "dogbreed-test-monthly" && aws_budgets_budget.this[0].budget_type == "COST" && aws_budgets_budget.this[0].time_unit == "MONTHLY"

@@ -59,12 +59,8 @@ run "each_bucket" {
     } }
     error_message = "Each bucket refuses whoever comes without TLS."
   }
-}
 
-run "encryption" {
-  command = plan
-  module { source = "./modules/storage" }
-
+  # Encryption
   assert {
     condition = { for purpose, encryption in aws_s3_bucket_server_side_encryption_configuration.this : purpose => [
       one(encryption.rule).apply_server_side_encryption_by_default[0].sse_algorithm, one(encryption.rule).bucket_key_enabled,
@@ -87,12 +83,8 @@ run "encryption" {
     ]
     error_message = "Services use the key for our own log groups and alerts, and for nothing else."
   }
-}
 
-run "access_logs_and_what_expires" {
-  command = plan
-  module { source = "./modules/storage" }
-
+  # Access logs, and what expires
   assert {
     condition     = { for purpose, logging in aws_s3_bucket_logging.this : purpose => logging.target_prefix } == { artifacts = "s3/artifacts/", data = "s3/data/" }
     error_message = "Who read or wrote what is kept is written down."
