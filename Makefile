@@ -156,6 +156,8 @@ lint: setup ## check style, format and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy training inference ops lambda_function local_aws
 	@terraform fmt -check -recursive terraform
+	@.venv/bin/shellcheck ops/*.sh .github/*.sh
+	@.venv/bin/zizmor --offline --quiet .github
 
 .PHONY: checkov
 checkov: .venv-checkov/installed ## hold terraform/ against checkov's checks

@@ -137,8 +137,7 @@ def test_tools_read_only_outputs_that_exist() -> None:
 
 
 def test_each_variable_and_output_is_described_and_each_variable_typed() -> None:
-    folders = [ROOT, *(ROOT / "modules").iterdir()]
-    for file in (path for folder in folders for path in folder.glob("*.tf")):
+    for file in ROOT.rglob("*.tf"):
         document = load(file)
         for kind in ("variable", "output"):
             for block in document.get(kind, []):
@@ -166,8 +165,9 @@ def test_in_prod_the_function_can_make_the_endpoint_scale() -> None:
     assert prod["function_reserved_concurrency"] > target * prod["endpoint_scaling"]["min_instances"]
 
 
-def test_the_lock_file_knows_every_platform() -> None:
-    (provider,) = load(ROOT / ".terraform.lock.hcl")["provider"]
+@pytest.mark.parametrize("root", [ROOT, ROOT / "bootstrap", ROOT / "ec2_run"], ids=lambda path: path.name)
+def test_the_lock_file_knows_every_platform(root: Path) -> None:
+    (provider,) = load(root / ".terraform.lock.hcl")["provider"]
     (lock,) = provider.values()
     assert lock["version"] == "5.100.0"
     assert sum(entry.startswith("zh:") for entry in lock["hashes"]) == 15
