@@ -69,14 +69,15 @@ def with_count(counts: str, run_id: str, instances: int) -> str:
 
 
 def live_count(sagemaker: Any, endpoint_name: str) -> int | None:
-    """The instances that autoscaling wants now; None without an endpoint."""
+    """The instances that autoscaling wants now; None without an endpoint, or without one that ever came into service."""
     try:
         endpoint = sagemaker.describe_endpoint(EndpointName=endpoint_name)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationException":
             raise
         return None
-    return int(endpoint["ProductionVariants"][0]["DesiredInstanceCount"])
+    variants = endpoint.get("ProductionVariants") or [{}]
+    return variants[0].get("DesiredInstanceCount")  # type: ignore[no-any-return]
 
 
 def deploy(outputs: dict[str, Any], run_id: str | None, apply: list[str]) -> str:

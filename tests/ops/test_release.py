@@ -85,6 +85,13 @@ def test_what_serves_already_keeps_its_configuration(monkeypatch: pytest.MonkeyP
     assert cloud.parameters == BEFORE
 
 
+def test_an_endpoint_that_never_came_into_service_has_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("new-digest")
+    del cloud.endpoint["ProductionVariants"]
+    assert deploy(monkeypatch, cloud, "true") == "new"
+    assert cloud.parameters == {**BEFORE, "/releases": "new@new-digest,old@old-digest"}
+
+
 def test_off_and_on_keep_the_instances(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("old-digest")
     use(monkeypatch, cloud)
