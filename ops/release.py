@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from inference.artifact import RUN_ID_PATTERN, ArtifactError, manifest_sha256
 from ops.outputs import ToolError, read_outputs, run
 
 KEPT_RELEASES = 10
 EMPTY = "none"
+_IN_CHANGE = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _MODEL_KEY = re.compile(r"runs/([^/]+)/output/model\.tar\.gz")
 
 
@@ -68,20 +69,30 @@ def with_count(counts: str, run_id: str, instances: int) -> str:
     return ",".join([f"{run_id}={instances}", *others][:KEPT_RELEASES])
 
 
-def live_count(sagemaker: Any, endpoint_name: str) -> int | None:
-    """The instances that autoscaling wants now; None without an endpoint, or without one that ever came into service."""
+def describe(sagemaker: Any, endpoint_name: str) -> dict[str, Any] | None:
+    """DescribeEndpoint's answer; None where there is no endpoint."""
     try:
-        endpoint = sagemaker.describe_endpoint(EndpointName=endpoint_name)
+        return sagemaker.describe_endpoint(EndpointName=endpoint_name)  # type: ignore[no-any-return]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationException":
             raise
         return None
+
+
+def live_count(sagemaker: Any, endpoint_name: str) -> int | None:
+    """The instances that autoscaling wants now; None without an endpoint, or with one that never was in service.
+
+    Raises ToolError while the endpoint is being changed, when no apply could change it either.
+    """
+    endpoint = describe(sagemaker, endpoint_name) or {}
+    if (status := endpoint.get("EndpointStatus")) in _IN_CHANGE:
+        raise ToolError(f"The endpoint {endpoint_name} is {status}: wait until it is done, and try again.")
     variants = endpoint.get("ProductionVariants") or [{}]
     return variants[0].get("DesiredInstanceCount")  # type: ignore[no-any-return]
 
 
 def deploy(outputs: dict[str, Any], run_id: str | None, apply: list[str]) -> str:
-    """Put a run in front of the release list, apply, and see that it is what now serves. Returns the run id.
+    """Put a run in front of the release list, apply, and see that it is what now serves. Returns how it went.
 
     It starts with as many instances as serve now: a new configuration would otherwise begin with the least, under a
     load that needs more.
@@ -96,24 +107,39 @@ def deploy(outputs: dict[str, Any], run_id: str | None, apply: list[str]) -> str
     run_id = run_id or newest_run(s3, outputs["artifacts_bucket"])
     digest = digest_of(s3, outputs["artifacts_bucket"], run_id)
     releases = _read(ssm, outputs["releases_parameter"])
+    if dict(entry.split("@") for entry in releases.split(",") if "@" in entry).get(run_id, digest) != digest:
+        raise ToolError(f"The model of run {run_id} is another than was deployed before: bring its first version back.")
     changes = {outputs["releases_parameter"]: with_release(releases, run_id, digest)}
-    # The configuration in use is never touched: it may be the one that SageMaker goes back to.
-    if run_id != _in_front(releases) and (count := live_count(sagemaker, outputs["endpoint_name"])):
+    # A release that serves keeps its configuration: it may be the one that SageMaker goes back to.
+    count = live_count(sagemaker, outputs["endpoint_name"])
+    if run_id != _in_front(releases) and count:
         parameter = outputs["instance_counts_parameter"]
         changes[parameter] = with_count(_read(ssm, parameter), run_id, count)
+    unasked: Exception | None = None
     with _written(ssm, changes):
         if run_to_its_end(apply) != 0:
             raise ToolError(f"Run {run_id} was not deployed: the apply failed, and the release list is as it was.")
-        if reason := why_not_served(sagemaker, outputs, digest):
-            raise ToolError(f"Run {run_id} was not deployed, and the release list is as it was: {reason}")
-    return run_id
+        try:
+            endpoint = describe(sagemaker, outputs["endpoint_name"])
+            reason = endpoint and why_not_served(sagemaker, endpoint, digest)
+        except (ClientError, BotoCoreError) as error:
+            unasked = error  # no reason to take back what was applied
+        else:
+            if reason:
+                raise ToolError(f"Run {run_id} was not deployed, and the release list is as it was: {reason}")
+    if unasked:
+        raise ToolError(f"Run {run_id} was applied; whether it serves could not be asked: {unasked}")
+    if endpoint is None:
+        return f"Run {run_id} is first on the list, and the endpoint is off: `make start` brings it into service."
+    return f"Run {run_id} is in service at endpoint {outputs['endpoint_name']}."
 
 
 def switch(outputs: dict[str, Any], serving: str, apply: list[str]) -> None:
     """Take the endpoint away ("off") or bring it back ("on"), with the instances that it had. Raises ToolError."""
     ssm, sagemaker = (boto3.client(name, region_name=outputs["region"]) for name in ("ssm", "sagemaker"))
     changes = {outputs["serving_parameter"]: serving}
-    if serving == "off" and (count := live_count(sagemaker, outputs["endpoint_name"])):
+    count = live_count(sagemaker, outputs["endpoint_name"])
+    if serving == "off" and count:
         parameter = outputs["instance_counts_parameter"]
         changes[parameter] = with_count(
             _read(ssm, parameter), _in_front(_read(ssm, outputs["releases_parameter"])), count
@@ -133,7 +159,7 @@ def _read(ssm: Any, parameter: str) -> str:
 
 @contextmanager
 def _written(ssm: Any, changes: dict[str, str]) -> Iterator[None]:
-    """Write parameters, and put them back as they were when what follows fails."""
+    """Write parameters, and put them back as they were when what follows fails; not what somebody else wrote since."""
     before = {parameter: _read(ssm, parameter) for parameter in changes}
     try:
         for parameter, value in changes.items():
@@ -141,7 +167,8 @@ def _written(ssm: Any, changes: dict[str, str]) -> Iterator[None]:
         yield
     except BaseException:
         for parameter, value in before.items():
-            ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
+            if _read(ssm, parameter) == changes[parameter]:
+                ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
         raise
 
 
@@ -160,12 +187,11 @@ def run_to_its_end(command: list[str]) -> int:
     return status
 
 
-def why_not_served(sagemaker: Any, outputs: dict[str, Any], digest: str) -> str | None:
+def why_not_served(sagemaker: Any, endpoint: dict[str, Any], digest: str) -> str | None:
     """None when the endpoint serves the model of this digest, else what SageMaker says of it.
 
     Terraform cannot tell: an endpoint that went back by itself is in service too.
     """
-    endpoint = sagemaker.describe_endpoint(EndpointName=outputs["endpoint_name"])
     configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     model = sagemaker.describe_model(ModelName=configuration["ProductionVariants"][0]["ModelName"])
     if model["PrimaryContainer"]["Environment"]["MODEL_MANIFEST_SHA256"] == digest:
@@ -185,8 +211,7 @@ def main() -> None:
         switch(outputs, arguments.serving, arguments.apply)
         print(f"The endpoint {outputs['endpoint_name']} is {arguments.serving}.")
     else:
-        run_id = deploy(outputs, arguments.run or None, arguments.apply)
-        print(f"Run {run_id} is in service at endpoint {outputs['endpoint_name']}.")
+        print(deploy(outputs, arguments.run or None, arguments.apply))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class FakeCloud:
         configuration = {"ProductionVariants": [{"ModelName": "m"}]}
         self.endpoint = {
             "EndpointConfigName": "c",
+            "EndpointStatus": "InService",
             "FailureReason": "It did not pass the ping health check.",
             "ProductionVariants": [{"DesiredInstanceCount": 3}],
         }
@@ -74,22 +75,73 @@ def deploy(monkeypatch: pytest.MonkeyPatch, cloud: FakeCloud, apply: str, run_id
 
 def test_a_release_that_serves_stays_in_front(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("new-digest")
-    assert deploy(monkeypatch, cloud, "true") == "new"
+    assert deploy(monkeypatch, cloud, "true") == "Run new is in service at endpoint dogs."
     assert cloud.parameters["/releases"] == "new@new-digest,old@old-digest"
     assert cloud.parameters["/instance_counts"] == "new=3"
 
 
 def test_what_serves_already_keeps_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("old-digest")
-    assert deploy(monkeypatch, cloud, "true", "old") == "old"
+    assert deploy(monkeypatch, cloud, "true", "old") == "Run old is in service at endpoint dogs."
     assert cloud.parameters == BEFORE
 
 
 def test_an_endpoint_that_never_came_into_service_has_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("new-digest")
     del cloud.endpoint["ProductionVariants"]
-    assert deploy(monkeypatch, cloud, "true") == "new"
+    cloud.endpoint["EndpointStatus"] = "Failed"
+    assert deploy(monkeypatch, cloud, "true") == "Run new is in service at endpoint dogs."
     assert cloud.parameters == {**BEFORE, "/releases": "new@new-digest,old@old-digest"}
+
+
+def test_while_the_endpoint_is_off_a_deploy_only_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    cloud.parameters["/serving"] = "off"
+    assert "is first on the list, and the endpoint is off: `make start`" in deploy(monkeypatch, cloud, "true")
+    assert cloud.parameters == {**BEFORE, "/serving": "off", "/releases": "new@new-digest,old@old-digest"}
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "RollingBack"])
+def test_an_endpoint_in_change_is_left_alone(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    cloud = FakeCloud("old-digest")
+    cloud.endpoint["EndpointStatus"] = status
+    with pytest.raises(ToolError, match=f"The endpoint dogs is {status}: wait"):
+        deploy(monkeypatch, cloud, "true")
+    assert cloud.parameters == BEFORE
+
+
+def test_a_model_that_was_replaced_behind_the_list_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    cloud.parameters["/releases"] = "new@another-digest,old@old-digest"
+    with pytest.raises(ToolError, match="The model of run new is another than was deployed before"):
+        deploy(monkeypatch, cloud, "true")
+    assert cloud.parameters["/releases"] == "new@another-digest,old@old-digest"
+
+
+def test_what_somebody_else_wrote_meanwhile_is_not_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+
+    def apply_fails_after_another_deploy(_: list[str]) -> int:
+        cloud.parameters["/releases"] = "theirs@their-digest"
+        return 1
+
+    monkeypatch.setattr(release, "run_to_its_end", apply_fails_after_another_deploy)
+    with pytest.raises(ToolError, match="the apply failed"):
+        deploy(monkeypatch, cloud, "false")
+    assert cloud.parameters == {**BEFORE, "/releases": "theirs@their-digest"}
+
+
+def test_a_check_that_cannot_be_made_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("new-digest")
+    use(monkeypatch, cloud)
+
+    def throttled(*_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "DescribeModel")
+
+    monkeypatch.setattr(release, "why_not_served", throttled)
+    with pytest.raises(ToolError, match=r"was applied; whether it serves could not be asked: .*Rate exceeded"):
+        release.deploy(OUTPUTS, "new", ["true"])
+    assert cloud.parameters["/releases"] == "new@new-digest,old@old-digest"
 
 
 def test_off_and_on_keep_the_instances(monkeypatch: pytest.MonkeyPatch) -> None:
