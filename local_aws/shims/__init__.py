@@ -11,6 +11,7 @@ from local_aws.shims import autoscaling, budgets, ec2, iam, kms, lambda_, notebo
 ALL = (
     autoscaling.add_tags_of_scalable_targets,
     budgets.add_tags_of_budgets,
+    budgets.add_update_budget,
     budgets.read_back_subscribers,
     ec2.describe_every_rule,
     ec2.keep_tags_of_a_template_out_of_it,

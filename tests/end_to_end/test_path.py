@@ -186,6 +186,12 @@ def test_the_same_target_twice_changes_nothing(deployed: Journey) -> None:
     assert deployed.releases() == before
 
 
+def test_a_later_commit_changes_tags_alone(deployed: Journey) -> None:
+    said = deployed.succeed("infra", "COMMIT=1111111")
+    assert re.search(r"Resources: 0 added, [1-9]\d+ changed, 0 destroyed", said)
+    assert NO_CHANGES in deployed.succeed("plan", "COMMIT=1111111")
+
+
 def test_no_role_called_what_it_may_not_nor_may_what_nobody_calls(deployed: Journey) -> None:
     """What only AWS's own side calls is a reviewed list: tests/iam/reviewed.py."""
     photograph = next((deployed.data / "test" / BREEDS[0]).iterdir())
