@@ -19,11 +19,11 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-FORMAT = "1.0"
+FORMAT = "1.1"
 MANIFEST_NAME = "model.json"
 GRAPH_NAME = "graph.xml"
 GRAPH_WEIGHTS_NAME = "graph.bin"
@@ -65,11 +65,16 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class PrecisionChoice:
-    """The arithmetic the graph should run in, and the evidence: validation top-1 (0 to 1) of each candidate."""
+    """The arithmetic the graph should run in, and the evidence.
+
+    Of each candidate: validation top-1 (0 to 1) and, since format 1.1, the milliseconds for one image on the machine
+    that exported the model.
+    """
 
     chosen: str
     why: str
     validation_top1: Mapping[str, float]
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,9 +221,10 @@ def parse_manifest(raw: bytes) -> Manifest:
             precision=PrecisionChoice(
                 chosen=str(content["precision"]["chosen"]),
                 why=str(content["precision"]["why"]),
-                validation_top1={str(k): float(v) for k, v in content["precision"]["validation_top1"].items()},
+                validation_top1=parse_figures(content["precision"]["validation_top1"]),
+                milliseconds=parse_figures(content["precision"].get("milliseconds", {})),
             ),
-            metrics={str(k): float(v) for k, v in content["metrics"].items()},
+            metrics=parse_figures(content["metrics"]),
             files={str(k): str(v) for k, v in content["files"].items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -229,6 +235,11 @@ def parse_manifest(raw: bytes) -> Manifest:
         if name not in manifest.files:
             raise ArtifactError(f"{MANIFEST_NAME} does not name {name}, without which nothing can be served.")
     return manifest
+
+
+def parse_figures(content: Mapping[str, Any]) -> dict[str, float]:
+    """Read names with a number each. Raises AttributeError, TypeError or ValueError."""
+    return {str(name): float(figure) for name, figure in content.items()}
 
 
 def parse_input(content: Mapping[str, Any]) -> InputSpec:

@@ -1,59 +1,140 @@
 """Runs a graph on this machine's CPU with OpenVINO, in the best arithmetic that both the model and the CPU support."""
 
+import math
 import os
+import threading
+import time
+from collections import deque
 from pathlib import Path
-from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-# model.json's names on the left, OpenVINO's on the right.
-PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cpu_precisions() -> tuple[str, ...]:
-    """Name the precisions that this CPU computes natively. bf16 needs AVX512-BF16 or AMX."""
+    """Name the floating-point precisions that this CPU computes natively. bf16 needs AVX512-BF16 or AMX."""
     capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("fp32", "bf16") if "BF16" in capabilities else ("fp32",)
 
 
 def usable_precision(chosen: str) -> str:
-    """The precision to run a model in that was exported for `chosen`: fp32 where the CPU lacks it."""
-    return chosen if chosen in cpu_precisions() else "fp32"
+    """The precision to run a model in that was exported for `chosen`: fp32 where the CPU, or this code, lacks it.
+
+    An int8 graph runs everywhere; its few layers that are not quantised take the best float there is.
+    """
+    return chosen if chosen in ("int8", *cpu_precisions()) else "fp32"
 
 
 def cpu_count() -> int:
-    """The number of CPUs that this process may use, which can be less than the machine has."""
-    return len(os.sched_getaffinity(0))
+    """CPUs that this process may use: fewer than the machine has, under an affinity or a container's quota."""
+    count = len(os.sched_getaffinity(0))
+    try:
+        quota, period = QUOTA_FILE.read_text().split()
+        return min(count, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no such control group, or "max"
+        return count
 
 
 class Engine:
     """A compiled graph: uint8 images of shape [n, size, size, 3] in, float32 rows of shape [n, outputs] out.
 
-    Safe to call from several threads. `precision` is what really runs.
+    All CPUs work on one call at a time, so a second thread waits for the first (see `Batcher`). `precision` is what
+    really runs.
     """
 
     def __init__(self, graph: Path | ov.Model, precision: str) -> None:
         self.precision = precision
+        floats = "f32" if precision == "fp32" or "bf16" not in cpu_precisions() else "bf16"
         compiled = ov.Core().compile_model(
             graph,
             "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-                "INFERENCE_NUM_THREADS": cpu_count(),
-            },
+            {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": cpu_count(), "INFERENCE_PRECISION_HINT": floats},
         )
-        # A request holds the buffers of one run, so a thread borrows one for as long as it computes.
-        self._requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
-        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
-            self._requests.put(compiled.create_infer_request())
+        self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        request = self._requests.get()
-        try:
-            outputs = request.infer([images], share_inputs=True, share_outputs=False)
+        with self._lock:
+            outputs = self._request.infer([images], share_inputs=True, share_outputs=False)
             return np.asarray(outputs[0], dtype=np.float32)
-        finally:
-            self._requests.put(request)
+
+
+class Run(NamedTuple):
+    """What an engine answered, and how long the images waited for it and it for them."""
+
+    outputs: NDArray[np.float32]
+    waited_seconds: float
+    ran_seconds: float
+
+
+class _Waiting:
+    """Images of one caller, and what became of them."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self.images = images
+        self.since = time.perf_counter()
+        self.run: Run | None = None
+        self.error: Exception | None = None
+
+
+class Batcher:
+    """Lets threads share an engine: images that arrive while it works go through it together, next.
+
+    A batch costs far less than its images one by one. Nobody waits for a batch to fill: whoever finds the engine idle
+    runs it, for all who wait by then.
+    """
+
+    def __init__(self, engine: Engine, max_images: int) -> None:
+        self._engine = engine
+        self._max_images = max_images
+        self._waiting: deque[_Waiting] = deque()
+        self._is_busy = False
+        self._changed = threading.Condition()
+
+    def __call__(self, images: NDArray[np.uint8]) -> Run:
+        """Run images of shape [n, size, size, 3], with others' where there are any."""
+        mine = _Waiting(images)
+        with self._changed:
+            self._waiting.append(mine)
+        while mine.run is None:
+            with self._changed:
+                self._changed.wait_for(lambda: mine.run or mine.error or not self._is_busy)
+                if mine.error:
+                    raise mine.error
+                if mine.run:
+                    break
+                self._is_busy = True
+                batch = self._take()
+            try:
+                self._compute(batch)
+            finally:
+                with self._changed:
+                    self._is_busy = False
+                    self._changed.notify_all()
+        return mine.run
+
+    def _take(self) -> list[_Waiting]:
+        """The longest waiting, as many as go together: one at least."""
+        batch = [self._waiting.popleft()]
+        count = len(batch[0].images)
+        while self._waiting and count + len(self._waiting[0].images) <= self._max_images:
+            batch.append(self._waiting.popleft())
+            count += len(batch[-1].images)
+        return batch
+
+    def _compute(self, batch: list[_Waiting]) -> None:
+        started = time.perf_counter()
+        try:
+            outputs = self._engine(np.concatenate([one.images for one in batch]))
+        except Exception as error:
+            for one in batch:
+                one.error = error
+            return
+        seconds = time.perf_counter() - started
+        rows = np.split(outputs, np.cumsum([len(one.images) for one in batch])[:-1])
+        for one, own in zip(batch, rows, strict=True):
+            one.run = Run(own, started - one.since, seconds)

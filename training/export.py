@@ -1,7 +1,6 @@
-"""From a trained network to the artifact that is served: weights, graph, handlers, and why it has its precision."""
+"""From a trained network to the artifact that is served: weights, graph and handlers."""
 
 import shutil
-from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,20 +10,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import inference
-from inference.artifact import GRAPH_NAME, GRAPH_WEIGHTS_NAME, MANIFEST_NAME, WEIGHTS_NAME, PrecisionChoice
-from inference.engine import Engine, cpu_precisions
-from inference.preprocess import Preprocess
-from training.data import Broken, Sample
+from inference.artifact import GRAPH_NAME, GRAPH_WEIGHTS_NAME, MANIFEST_NAME, WEIGHTS_NAME
 from training.errors import TrainingError
-from training.evaluation import evaluate
-from training.network import Network, Outputs, run_over
+from training.network import Network
 
 CODE_NAME = "code"
 # What AWS's toolkit imports; our own image serves with the same modules, and `serve.py` around them.
 HANDLER_MODULES = ("__init__", "artifact", "engine", "inference", "preprocess")
 HANDLER_REQUIREMENTS = ("numpy", "openvino", "pillow")
-# A cheaper precision may lose this much of validation top-1 (as a share) and still be chosen.
-TOLERATED_LOSS = 0.005
 
 
 def fold_standardisation(head: nn.Linear, mean: Tensor, std: Tensor) -> nn.Linear:
@@ -62,28 +55,3 @@ def write_network(network: Network, graph: ov.Model, model_dir: Path) -> None:
         shutil.copyfile(package / f"{module}.py", target / f"{module}.py")
     requirements = "".join(f"{name}=={version(name)}\n" for name in HANDLER_REQUIREMENTS)
     (model_dir / CODE_NAME / "requirements.txt").write_text(requirements)
-
-
-def run_candidates(
-    model_dir: Path, samples: Sequence[Sample], preprocess: Preprocess, broken: Broken
-) -> dict[str, Outputs]:
-    """The exported graph's logits on validation in each precision that this CPU computes, the cheapest last."""
-    candidates = cpu_precisions()
-    engines = [Engine(model_dir / GRAPH_NAME, precision) for precision in candidates]
-    logits = run_over(samples, preprocess, engines, broken, "valid, exported")
-    return dict(zip(candidates, logits, strict=True))
-
-
-def choose_precision(validation: Mapping[str, Outputs]) -> PrecisionChoice:
-    """Choose the last candidate that loses at most TOLERATED_LOSS against fp32, and say why, with the figures."""
-    top1 = {name: round(evaluate(logits, temperature=1).top1, 6) for name, logits in validation.items()}
-    chosen = next(name for name in reversed(list(top1)) if top1[name] >= top1["fp32"] - TOLERATED_LOSS)
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in top1.items())
-    evidence = f"top-1 on {len(validation[chosen].labels)} validation images: {figures}"
-    if len(top1) == 1:
-        why = f"the CPU that exported the model computes nothing cheaper natively; {evidence}"
-    elif chosen == "fp32":
-        why = f"the cheaper candidates lose more than {TOLERATED_LOSS}; {evidence}"
-    else:
-        why = f"{chosen} is the cheapest within {TOLERATED_LOSS} of fp32; {evidence}"
-    return PrecisionChoice(chosen, why, top1)

@@ -37,8 +37,9 @@ from training.backbone import load_backbone
 from training.data import SPLITS, Broken, DataError, Dataset, find_splits, read_dataset
 from training.errors import TrainingError
 from training.evaluation import evaluate, fit_temperature
-from training.export import choose_precision, clear_model_dir, fold_standardisation, run_candidates, write_network
+from training.export import clear_model_dir, fold_standardisation, write_network
 from training.network import Network, Outputs, run_over, runner, to_openvino, with_head
+from training.precision import choose_precision, compare, float_candidates, quantize
 from training.report import write_report
 
 # The least standard deviation that a feature is divided by, as a share of the features' average one.
@@ -76,6 +77,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=1e-2)
     parser.add_argument("--label-smoothing", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--calibration-images", type=not_negative, default=300, help="training images to quantise by; 0: no int8"
+    )
     parsed = parser.parse_args(arguments)
     parsed.run_id = parsed.run_id or time.strftime("run-%Y%m%d-%H%M%S", time.gmtime())
     if not RUN_ID_PATTERN.fullmatch(parsed.run_id):
@@ -109,15 +113,20 @@ def train(arguments: argparse.Namespace) -> None:
         head, history = train_head(train_features, valid_features, len(dataset.classes), arguments)
 
     with timed("export", seconds):
-        write_network(Network(backbone.module, head, backbone.input), with_head(graph, head), arguments.model_dir)
-        validation = run_candidates(arguments.model_dir, dataset.splits["valid"], preprocess, broken)
-        precision = choose_precision(validation)
+        classifier = with_head(graph, head)
+        candidates = float_candidates(classifier)
+        if arguments.calibration_images:
+            images = dataset.splits["train"]
+            candidates["int8"] = quantize(classifier, images, preprocess, broken, arguments.calibration_images)
+        evidence = compare(candidates, dataset.splits["valid"], preprocess, broken)
+        precision = choose_precision(evidence)
+        write_network(Network(backbone.module, head, backbone.input), candidates[precision.chosen], arguments.model_dir)
         manifest = Manifest(
             run_id=arguments.run_id,
             backbone=backbone.name,
             classes=dataset.classes,
             input=backbone.input,
-            temperature=fit_temperature(validation[precision.chosen]),
+            temperature=fit_temperature(evidence[precision.chosen].validation),
             precision=precision,
             metrics={"valid_top1": precision.validation_top1[precision.chosen]},
             files={},
@@ -255,6 +264,13 @@ def positive(kind: type) -> Any:
         return value
 
     return parse
+
+
+def not_negative(text: str) -> int:
+    """An argparse type: a whole number from zero on."""
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below zero")
+    return value
 
 
 def report_failure(sentence: str) -> None:

@@ -58,7 +58,7 @@ def trained(provisioned: Journey) -> tuple[Journey, str]:
     assert path.refuse("deploy") == "No trained model is there yet: run `make train-sagemaker` first."
     said = path.succeed("data", f"DATA={path.data}")
     assert "3 classes: 72 train, 18 valid, 18 test images." in said
-    said = path.succeed("train-sagemaker", "ARGS=--epochs 5")
+    said = path.succeed("train-sagemaker", "ARGS=--epochs 5 --calibration-images 16")
     completed = re.search(r"Training job (\S+) completed: (.*)\.$", said, flags=re.MULTILINE)
     assert completed
     assert len(re.findall(r"(train:loss|valid:loss|valid:top1|test:top1|test:top5) [0-9.]+", completed[2])) == 5

@@ -47,7 +47,16 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     weights = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     torch.manual_seed(0)
     save_file(timm.create_model("test_efficientnet", pretrained=False).state_dict(), weights)
-    return ["--backbone", "test_efficientnet", "--weights", str(weights), "--image-size", "32"]
+    return [
+        "--backbone",
+        "test_efficientnet",
+        "--weights",
+        str(weights),
+        "--image-size",
+        "32",
+        "--calibration-images",
+        "0",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +68,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return run_training(drawn, tmp_path_factory.mktemp("trained"))
+    return run_training(drawn, tmp_path_factory.mktemp("trained"), "--calibration-images", "16")
 
 
 @pytest.fixture

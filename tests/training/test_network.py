@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from inference.artifact import InputSpec
 from inference.engine import Engine, cpu_precisions
 from training.evaluation import evaluate, fit_temperature
-from training.export import choose_precision, fold_standardisation
+from training.export import fold_standardisation
 from training.network import Network, Outputs, to_openvino, with_head
 
 SPEC = InputSpec(32, 32, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -57,21 +57,6 @@ def test_folding_changes_nothing_but_the_input() -> None:
     mean, std = features.mean(dim=0), features.std(dim=0)
     folded = fold_standardisation(head, mean, std)
     assert torch.allclose(folded(features), head((features - mean) / std), atol=1e-5)
-
-
-def outputs(top1: float, images: int = 1000) -> Outputs:
-    """Logits of two classes that are right for a share of the images."""
-    labels = torch.zeros(images, dtype=torch.int64)
-    wrong = torch.arange(images) >= round(top1 * images)
-    return Outputs(torch.stack([(~wrong).float(), wrong.float()], dim=1), labels)
-
-
-def test_precision_is_chosen_by_evidence() -> None:
-    near = choose_precision({"fp32": outputs(0.800), "bf16": outputs(0.796)})
-    assert (near.chosen, near.validation_top1) == ("bf16", {"fp32": 0.8, "bf16": 0.796})
-    assert "fp32 0.8000, bf16 0.7960" in near.why
-    assert choose_precision({"fp32": outputs(0.800), "bf16": outputs(0.794)}).chosen == "fp32"
-    assert choose_precision({"fp32": outputs(0.5)}).why.startswith("the CPU that exported the model")
 
 
 def test_evaluation_counts_as_one_counts_by_hand() -> None:

@@ -81,7 +81,7 @@ def test_weights_graph_and_serving_agree(trained: Trained, drawn: Path) -> None:
     with torch.no_grad():
         expected = network(torch.from_numpy(pixels)).numpy()
     scale = np.abs(expected).max()
-    tolerance = {"fp32": 1e-3, "bf16": 0.08}[model.engine.precision]
+    tolerance = {"fp32": 1e-3, "bf16": 0.08, "int8": 0.15}[model.engine.precision]
     assert np.abs(model.engine(pixels) - expected).max() < tolerance * scale
 
 
@@ -227,5 +227,5 @@ def test_a_photograph_taken_apart_from_its_class_is_recognised(photographs: Path
             target.mkdir(parents=True)
             for photo in sorted(breed.iterdir())[:count]:
                 (target / photo.name).symlink_to(photo)
-    run = run_training(tmp_path / "dogs", tmp_path, "--batch-size", "32")
+    run = run_training(tmp_path / "dogs", tmp_path, "--batch-size", "32", "--calibration-images", "0")
     assert run.metrics["test_top1"] > 0.75
