@@ -21,6 +21,11 @@ from inference.artifact import GRAPH_NAME, Artifact, ArtifactError, read_artifac
 from inference.engine import Engine, usable_precision
 from inference.preprocess import ImageError, ImageTooLargeError, Preprocess
 
+try:
+    from sagemaker_inference.errors import BaseInferenceToolkitError as ToolkitError
+except ImportError:  # our own image has no toolkit
+    ToolkitError = Exception
+
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 JSON_TYPE, CSV_TYPE = "application/json", "text/csv"
 OUTPUTS = ("probabilities", "logits")
@@ -30,11 +35,14 @@ MAX_INSTANCES = 16
 LOW_CONFIDENCE_BELOW = 0.5
 
 
-class RequestError(Exception):
-    """A request that cannot be answered: an HTTP status, a code for programs and one sentence for people."""
+class RequestError(ToolkitError):  # type: ignore[misc]  # the toolkit has no types
+    """A request that cannot be answered: an HTTP status, a code for programs and one sentence for people.
+
+    AWS's toolkit answers an error of its own kind with the status, and any other with 500.
+    """
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(status, message, code)
         self.status = status
         self.code = code
         self.message = message
@@ -103,14 +111,22 @@ def predict_fn(request: Request, model: Model) -> dict[str, Any]:
     Raises:
         RequestError: 400 when an image cannot be decoded, 413 when it has too many pixels.
     """
+    return answer(request, model, model.engine(decode(request, model)))
+
+
+def decode(request: Request, model: Model) -> NDArray[np.uint8]:
+    """The pixels of a request's images, [n, size, size, 3]. Raises RequestError as `predict_fn`."""
     try:
-        images = np.stack([model.preprocess(image) for image in request.images])
+        return np.stack([model.preprocess(image) for image in request.images])
     except ImageTooLargeError as error:
         raise RequestError(413, "image_too_large", str(error)) from None
     except ImageError as error:
         raise RequestError(400, "undecodable_image", str(error)) from None
+
+
+def answer(request: Request, model: Model, logits: NDArray[np.float32]) -> dict[str, Any]:
+    """What `predict_fn` answers, from the logits [n, classes] of the request's images."""
     manifest = model.artifact.manifest
-    logits = model.engine(images)
     predictions: list[dict[str, Any]] = []
     for row, probabilities in zip(logits, softmax(logits / manifest.temperature), strict=True):
         likeliest = np.argsort(-probabilities, kind="stable")[: request.top_k]

@@ -4,6 +4,7 @@
 
 GET /ping answers 503 until the model has answered a warm-up, then 200. POST /invocations answers predictions. A model
 that cannot be loaded ends the process with one sentence on stderr, so that the platform reports the endpoint failed.
+SIGTERM drains: what has arrived is answered first.
 """
 
 import argparse
@@ -11,16 +12,18 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -29,24 +32,52 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from inference.artifact import ArtifactError
-from inference.engine import cpu_count
+from inference.connections import DrainingServer, HeadTimeoutProtocol
+from inference.engine import Batcher
 from inference.inference import (
     Model,
     RequestError,
+    answer,
     bad_request,
+    decode,
     input_fn,
     model_fn,
     output_fn,
     parse_options,
-    predict_fn,
 )
 
 # InvokeEndpoint's own limit on a request body.
 MAX_BODY_BYTES = 6_291_456
+# SageMaker sends a body that it holds already; who takes longer holds a connection and sends nothing.
+BODY_TIMEOUT_SECONDS = 10
+# Longer than a load balancer keeps an idle connection, or it would send a request into a closing one.
+KEEP_ALIVE_SECONDS = 75
+# Images that go through the model together. Beyond this a batch gains little, and holds up who comes next.
+BATCH_IMAGES = 8
+# While one batch is in the engine, the next is decoded.
+THREADS = 2 * BATCH_IMAGES
+# Requests that wait or are answered at once; whoever comes then is turned away. Above the autoscaling target, or the
+# endpoint would turn callers away before it grows.
+MAX_REQUESTS = 64
+RETRY_AFTER_SECONDS = 1
 ATTRIBUTES_HEADER = "x-amzn-sagemaker-custom-attributes"
 MAX_ID_CHARACTERS = 128
 
 logger = logging.getLogger("inference")
+
+
+@dataclass
+class Call:
+    """One request past its body, and where its milliseconds went; None for a stage that it did not reach."""
+
+    body: bytes
+    content_type: str
+    accept: str
+    attributes: dict[str, str]
+    arrived: float
+    decode_milliseconds: float | None = None
+    queue_milliseconds: float | None = None
+    model_milliseconds: float | None = None
 
 
 class ModelServer:
@@ -56,85 +87,117 @@ class ModelServer:
         self.model_dir = model_dir
         self.model: Model | None = None
         self.failure: ArtifactError | None = None
-        self.pool = ThreadPoolExecutor(cpu_count(), thread_name_prefix="model")
+        self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="model")
+        self.requests = 0
+        self.is_draining = False
 
     async def load(self) -> None:
         """Load and warm up off the event loop, so that /ping answers meanwhile."""
         loop = asyncio.get_running_loop()
         try:
             model = await loop.run_in_executor(self.pool, model_fn, self.model_dir)
-            await loop.run_in_executor(self.pool, warm_up, model)
+            batcher = Batcher(model.engine, BATCH_IMAGES)
+            await loop.run_in_executor(self.pool, warm_up, model, batcher)
         except ArtifactError as error:
             self.failure = error
             return
-        self.model = model
+        self.batcher, self.model = batcher, model
         log(event="ready", model=model.describe(), why=model.artifact.manifest.precision.why)
 
+    def drain(self) -> None:
+        """From now on each answer ends its connection, and the platform is told to send no more."""
+        self.is_draining = True
+
     async def ping(self, _: HttpRequest) -> Response:
-        """GET /ping: is there a model, and which."""
+        """GET /ping: is there a model, which, and why it has its precision."""
+        if self.is_draining:
+            return JSONResponse({"status": "draining"}, 503)
         if self.model is None:
             return JSONResponse({"status": "loading"}, 503)
-        return JSONResponse({"status": "ready", "model": self.model.describe()})
+        precision = self.model.artifact.manifest.precision
+        return JSONResponse({"status": "ready", "model": self.model.describe(), "why": precision.why})
 
     async def invocations(self, http: HttpRequest) -> Response:
         """POST /invocations: answer, and log one line."""
-        started = time.perf_counter()
+        arrived = time.perf_counter()
         attributes = parse_attributes(http.headers.get(ATTRIBUTES_HEADER, ""))
         request_id = attributes.get("id", "")[:MAX_ID_CHARACTERS] or uuid.uuid4().hex
-        code = "ok"
+        code, call = "ok", None
         try:
-            response = await self.answer(http, attributes)
+            body = await read_body(http)
+            accept = http.headers.get("accept", "")
+            call = Call(body, http.headers.get("content-type", ""), accept, attributes, time.perf_counter())
+            response = await self.answer(call)
         except RequestError as error:
-            code = error.code
-            response = error_response(error)
+            code, response = error.code, error_response(error)
         except ClientDisconnect:
-            code = "client_disconnected"
-            response = Response(status_code=400)
+            code, response = "client_disconnected", Response(status_code=400)
         except Exception:
             # The caller learns nothing of our insides; whoever reads the log learns everything.
             logger.exception(json.dumps({"event": "error", "id": request_id}))
             code = "internal"
             response = error_response(RequestError(500, code, f"The model server failed on request {request_id}."))
-        milliseconds = round(1000 * (time.perf_counter() - started), 2)
-        log(event="request", id=request_id, status=response.status_code, code=code, milliseconds=milliseconds)
+        if self.is_draining:
+            response.headers["Connection"] = "close"
+        log_request(request_id, response.status_code, code, call, time.perf_counter() - arrived)
         return response
 
-    async def answer(self, http: HttpRequest, attributes: dict[str, str]) -> Response:
-        """Read the body and run the handlers on a model thread. Raises RequestError."""
+    async def answer(self, call: Call) -> Response:
+        """Run the handlers on a thread of the pool. Raises RequestError."""
         if self.model is None:
             raise RequestError(503, "loading", "The model is still loading.")
-        body = await read_body(http)
-        content_type = http.headers.get("content-type", "")
-        accept = http.headers.get("accept", "")
-        loop = asyncio.get_running_loop()
-        text, media_type = await loop.run_in_executor(
-            self.pool, run_handlers, self.model, body, content_type, accept, attributes
-        )
+        if self.requests >= MAX_REQUESTS:
+            raise RequestError(503, "busy", f"{self.requests} requests are here already: try again in a moment.")
+        self.requests += 1
+        try:
+            loop = asyncio.get_running_loop()
+            text, media_type = await loop.run_in_executor(self.pool, run_handlers, self.model, self.batcher, call)
+        finally:
+            self.requests -= 1
         return Response(text, media_type=media_type)
 
 
-def run_handlers(
-    model: Model, body: bytes, content_type: str, accept: str, attributes: dict[str, str]
-) -> tuple[str, str]:
-    """One request through the handlers; options in the header win over those in the body. Raises RequestError."""
-    request = replace(input_fn(body, content_type), **attribute_options(attributes))
-    return output_fn(predict_fn(request, model), accept)
+def run_handlers(model: Model, batcher: Batcher, call: Call) -> tuple[str, str]:
+    """One request through the handlers, its images in a batch with others'. Raises RequestError.
+
+    Options in the header win over those in the body.
+    """
+    started = time.perf_counter()
+    request = replace(input_fn(call.body, call.content_type), **attribute_options(call.attributes))
+    pixels = decode(request, model)
+    call.decode_milliseconds = 1000 * (time.perf_counter() - started)
+    run = batcher(pixels)
+    call.queue_milliseconds = 1000 * (started - call.arrived + run.waited_seconds)
+    call.model_milliseconds = 1000 * run.ran_seconds
+    return output_fn(answer(request, model, run.outputs), call.accept)
 
 
-def warm_up(model: Model) -> None:
+def warm_up(model: Model, batcher: Batcher) -> None:
     """Answer one picture through every handler: the first inference allocates, and must not be a caller's."""
     picture = BytesIO()
     Image.new("RGB", (model.preprocess.spec.size,) * 2).save(picture, "JPEG")
-    run_handlers(model, picture.getvalue(), "image/jpeg", "", {})
+    run_handlers(model, batcher, Call(picture.getvalue(), "image/jpeg", "", {}, time.perf_counter()))
 
 
 async def read_body(http: HttpRequest) -> bytes:
-    """Read the body without ever holding more than the limit. Raises RequestError 413."""
-    body = bytearray()
-    async for chunk in http.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestError(413, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    """Read the body without ever holding more than the limit. Raises RequestError 408, 413.
+
+    What is too much is read on, for as long as a body may take, and dropped: a sender that meets a closed connection
+    would never see the answer.
+    """
+    body, byte_count = bytearray(), 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            async for chunk in http.stream():
+                byte_count += len(chunk)
+                if byte_count <= MAX_BODY_BYTES:
+                    body += chunk
+    except TimeoutError:
+        if byte_count <= MAX_BODY_BYTES:
+            message = f"The body did not arrive within {BODY_TIMEOUT_SECONDS} seconds."
+            raise RequestError(408, "body_too_slow", message) from None
+    if byte_count > MAX_BODY_BYTES:
+        raise RequestError(413, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
     return bytes(body)
 
 
@@ -156,13 +219,39 @@ def attribute_options(attributes: dict[str, str]) -> dict[str, Any]:
 
 
 def error_response(error: RequestError) -> Response:
-    """The one shape in which errors leave."""
-    return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status)
+    """The one shape in which errors leave. A connection with half a body on it cannot be used again."""
+    headers = {}
+    if error.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if error.status in (408, 413):
+        headers["Connection"] = "close"
+    return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status, headers)
 
 
 def log(**fields: object) -> None:
     """One JSON line."""
     logger.info(json.dumps(fields))
+
+
+def log_request(request_id: str, status: int, code: str, call: Call | None, seconds: float) -> None:
+    """One JSON line, which is also a record of metrics where METRIC_NAMESPACE names the place for them.
+
+    CloudWatch reads metrics out of log lines in its "embedded metric format"; `busy` counts who was turned away.
+    """
+    milliseconds = {"total_milliseconds": 1000 * seconds}
+    for stage in ("decode_milliseconds", "queue_milliseconds", "model_milliseconds"):
+        if (value := getattr(call, stage, None)) is not None:
+            milliseconds[stage] = value
+    fields: dict[str, Any] = {"event": "request", "id": request_id, "status": status, "code": code}
+    fields |= {name: round(value, 2) for name, value in milliseconds.items()}
+    metrics = [{"Name": name, "Unit": "Milliseconds"} for name in milliseconds]
+    if code == "busy":
+        fields["busy"] = 1
+        metrics.append({"Name": "busy", "Unit": "Count"})
+    if namespace := os.environ.get("METRIC_NAMESPACE"):
+        directive = {"Namespace": namespace, "Dimensions": [[]], "Metrics": metrics}
+        fields["_aws"] = {"Timestamp": int(1000 * time.time()), "CloudWatchMetrics": [directive]}
+    log(**fields)
 
 
 def create_app(server: ModelServer) -> Starlette:
@@ -178,8 +267,16 @@ def create_app(server: ModelServer) -> Starlette:
 async def run(model_dir: Path, host: str, port: int) -> int:
     """Serve until SIGTERM, which drains, or until loading fails. Returns the exit status."""
     model_server = ModelServer(model_dir)
-    config = uvicorn.Config(create_app(model_server), host=host, port=port, log_level="warning", access_log=False)
-    http_server = uvicorn.Server(config)
+    config = uvicorn.Config(
+        create_app(model_server),
+        host=host,
+        port=port,
+        http=HeadTimeoutProtocol,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        log_level="warning",
+        access_log=False,
+    )
+    http_server = DrainingServer(config, model_server.drain)
     serving = asyncio.create_task(http_server.serve())
     await model_server.load()
     if model_server.failure:
@@ -199,7 +296,11 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
     base_dir = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
-    sys.exit(asyncio.run(run(base_dir / "model", arguments.host, arguments.port)))
+    # Uvicorn raises the signal again once it has drained; by then it is no news.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    serve = run(base_dir / "model", arguments.host, arguments.port)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(serve))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_a_bug_tells_the_caller_nothing_and_the_log_everything(
 
     server = ModelServer(model_dir)
     asyncio.run(server.load())
-    monkeypatch.setattr(serve, "predict_fn", broken)
+    monkeypatch.setattr(serve, "decode", broken)
     status, found = call(
         server,
         "POST",

@@ -83,7 +83,7 @@ def test_a_whole_life(model_dir: Path, picture: Callable[..., bytes]) -> None:
         assert server.wait_until_ready() <= {200, 503}
         assert server.request("GET", "/ping") == (
             200,
-            {"status": "ready", "model": {"run_id": "run-1", "precision": "fp32"}},
+            {"status": "ready", "model": {"run_id": "run-1", "precision": "fp32"}, "why": "it is the only one"},
         )
 
         image, jpeg = picture("red", format="JPEG"), {"Content-Type": "image/jpeg"}
