@@ -144,7 +144,7 @@ def manifest_sha256(tar_path: Path) -> str:
     manifest_raw = b""
     seen: dict[str, str] = {}
     try:
-        with tarfile.open(tar_path, "r:gz") as tar:
+        with gzip.open(tar_path) as stream, tarfile.open(fileobj=stream) as tar:
             for name, file in plain_members(tar):
                 if name in seen:
                     raise ArtifactError(f"The artifact has two members named {name}.")
@@ -154,6 +154,8 @@ def manifest_sha256(tar_path: Path) -> str:
                 else:
                     # tarfile's reader has readinto, which is all that file_digest asks for.
                     seen[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            while stream.read(1 << 20):  # tarfile stops before the end, where gzip's checksum stands
+                pass
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise ArtifactError(f"{tar_path.name} is not a readable model.tar.gz ({error}).") from None
     if MANIFEST_NAME not in seen:
