@@ -226,8 +226,9 @@ variable "endpoint_scaling" {
     error_message = "endpoint_scaling: SageMakerVariantInvocationsPerInstance needs target_invocations_per_minute."
   }
   validation {
-    condition     = var.endpoint_scaling.target_simultaneous_requests >= 1 && coalesce(var.endpoint_scaling.target_invocations_per_minute, 1) >= 1
-    error_message = "endpoint_scaling: a target is at least 1."
+    # An instance turns callers away beyond 64 at once (MAX_REQUESTS in inference/serve.py): it must grow before.
+    condition     = var.endpoint_scaling.target_simultaneous_requests >= 1 && var.endpoint_scaling.target_simultaneous_requests <= 50 && coalesce(var.endpoint_scaling.target_invocations_per_minute, 1) >= 1
+    error_message = "endpoint_scaling: target_simultaneous_requests is 1 to 50, target_invocations_per_minute at least 1."
   }
   validation {
     condition     = alltrue([for seconds in [var.endpoint_scaling.scale_in_cooldown_seconds, var.endpoint_scaling.scale_out_cooldown_seconds] : seconds >= 0 && seconds <= 3600])

@@ -53,6 +53,16 @@ run "no_release" {
     condition     = length(aws_cloudwatch_metric_alarm.rollback) == 2
     error_message = "The alarms are there before the first endpoint, which needs them from its start."
   }
+  assert {
+    condition = (
+      [for query in aws_cloudwatch_metric_alarm.rollback["errors"].metric_query : query.expression if query.return_data] == ["errors - FILL(busy, 0)"]
+      && { for query in aws_cloudwatch_metric_alarm.rollback["errors"].metric_query : query.id => "${query.metric[0].namespace} ${query.metric[0].metric_name} ${query.metric[0].stat}" if length(query.metric) > 0 } == {
+        errors = "AWS/SageMaker Invocation5XXErrors Sum"
+        busy   = "dogbreed-test busy Sum"
+      }
+    )
+    error_message = "An endpoint that turns callers away for want of room has no bad release."
+  }
 
   # What it may do
   assert {
@@ -93,7 +103,7 @@ run "one_release" {
   assert {
     condition = (
       aws_sagemaker_model.this["run-a"].primary_container[0].model_data_url == "s3://dogbreed-test-artifacts-123456789012/runs/run-a/output/model.tar.gz"
-      && aws_sagemaker_model.this["run-a"].primary_container[0].environment == tomap({ MODEL_MANIFEST_SHA256 = "aa" })
+      && aws_sagemaker_model.this["run-a"].primary_container[0].environment == tomap({ MODEL_MANIFEST_SHA256 = "aa", METRIC_NAMESPACE = "dogbreed-test" })
       && aws_sagemaker_model.this["run-a"].enable_network_isolation
     )
     error_message = "A model is the run's own artifact, checked against its digest, with no network."

@@ -105,6 +105,14 @@ run "refuses_target_zero" {
   expect_failures = [var.endpoint_scaling, var.notebook]
 }
 
+run "refuses_target_beyond_what_an_instance_takes" {
+  command = plan
+  variables {
+    endpoint_scaling = { target_simultaneous_requests = 51 }
+  }
+  expect_failures = [var.endpoint_scaling]
+}
+
 run "refuses_cooldown_below_zero" {
   command = plan
   variables {

@@ -4,6 +4,8 @@ locals {
   # SageMaker lets a canary take at most half of the new fleet: with one instance there is none.
   canary = var.scaling.min_instances >= 2
 
+  variant_dimensions = { EndpointName = var.name, VariantName = local.variant }
+
   # Longer than the alarms need to fire, or they would watch in vain.
   baking_seconds = 300
 }
@@ -18,34 +20,51 @@ resource "aws_cloudwatch_log_group" "this" {
 resource "aws_cloudwatch_metric_alarm" "rollback" {
   for_each = {
     errors = {
-      description = "The model answered 5xx five times or more in a minute."
-      metric      = "Invocation5XXErrors"
-      statistic   = "Sum"
+      description = "The model answered 5xx five times or more in a minute, those not counted that it turned away for want of room."
+      expression  = "errors - FILL(busy, 0)"
       threshold   = 5
+      metrics = {
+        errors = { namespace = "AWS/SageMaker", name = "Invocation5XXErrors", stat = "Sum", dimensions = local.variant_dimensions }
+        busy   = { namespace = var.name, name = "busy", stat = "Sum", dimensions = {} } # out of the container's log
+      }
     }
     latency = {
       description = "The model took over 2 s on average for a minute."
-      metric      = "ModelLatency"
-      statistic   = "Average"
+      expression  = "latency"
       threshold   = 2000000 # microseconds
+      metrics = {
+        latency = { namespace = "AWS/SageMaker", name = "ModelLatency", stat = "Average", dimensions = local.variant_dimensions }
+      }
     }
   }
 
   alarm_name          = "${var.name}-rollback-${each.key}"
   alarm_description   = "${each.value.description} A deployment in progress goes back."
-  namespace           = "AWS/SageMaker"
-  metric_name         = each.value.metric
-  statistic           = each.value.statistic
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = each.value.threshold
-  period              = 60
   evaluation_periods  = 2
   treat_missing_data  = "notBreaching" # no request, no fault
   alarm_actions       = [var.topic_arn]
 
-  dimensions = {
-    EndpointName = var.name
-    VariantName  = local.variant
+  metric_query {
+    id          = "watched"
+    expression  = each.value.expression
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = each.value.metrics
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = metric_query.value.namespace
+        metric_name = metric_query.value.name
+        stat        = metric_query.value.stat
+        period      = 60
+        dimensions  = metric_query.value.dimensions
+      }
+    }
   }
 }
 

@@ -40,9 +40,9 @@ resource "aws_sagemaker_model" "this" {
     image          = var.image_uri
     model_data_url = each.value.model_data_url
 
-    # Travels apart from the artifact, so that the artifact cannot vouch for itself.
     environment = {
-      MODEL_MANIFEST_SHA256 = each.value.manifest_sha256
+      MODEL_MANIFEST_SHA256 = each.value.manifest_sha256 # apart from the artifact, which cannot vouch for itself
+      METRIC_NAMESPACE      = var.name                   # where CloudWatch puts what it reads out of the log
     }
   }
 
