@@ -15,8 +15,9 @@ from inference.artifact import InputSpec
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 25_000_000
 # A progressive JPEG has about ten scans. Each one passes over the whole picture again, so a small file with thousands
-# of them would keep a CPU busy for minutes.
+# of them would keep a CPU busy for minutes. The largest picture may have twenty, a smaller one as many more.
 MAX_SCANS = 100
+MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 START_OF_SCAN = b"\xff\xda"  # never part of compressed data, where ff is always followed by 00 or a restart marker
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -68,10 +69,13 @@ def decode(content: bytes, min_side: int) -> Image.Image:
     """
     try:
         image: Image.Image = Image.open(BytesIO(content), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            raise too_large(image.width * image.height)
-        if image.format == "JPEG" and content.count(START_OF_SCAN) > MAX_SCANS:
-            raise ImageError(f"The JPEG has more than {MAX_SCANS} scans: save it again as an ordinary one.")
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS:
+            raise too_large(pixels)
+        # MPO is Pillow's name for a JPEG that holds further pictures.
+        scans = content.count(START_OF_SCAN) if image.format in ("JPEG", "MPO") else 1
+        if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
+            raise ImageError(f"The JPEG has too many scans ({scans}): save it again as an ordinary one.")
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the scale for a fraction of the time; other formats ignore this.
         image.draft("RGB", (min_side, min_side))
         image.load()

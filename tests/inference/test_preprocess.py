@@ -155,9 +155,16 @@ def test_large_jpegs_are_decoded_at_a_fraction_of_their_size(picture: Callable[.
     assert max(image.size) < 1600
 
 
-def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(picture: Callable[..., bytes]) -> None:
-    content = picture(format="JPEG", size=(64, 64), progressive=True)
-    assert decode(content, min_side=64).size == (64, 64)
-    last_scan = content[content.rindex(b"\xff\xda") : -2]
-    with pytest.raises(ImageError, match="more than 100 scans"):
-        decode(content[:-2] + last_scan * 100 + content[-2:], min_side=8)
+@pytest.mark.parametrize(("side", "more_scans"), [(64, 100), (5000, 20)])
+@pytest.mark.parametrize("options", [{"format": "JPEG"}, {"format": "MPO", "save_all": True}])
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(
+    picture: Callable[..., bytes], options: dict[str, object], side: int, more_scans: int
+) -> None:
+    if options["format"] == "MPO":
+        options = {**options, "append_images": [Image.new("RGB", (8, 8))]}
+    content = picture(size=(side, side), progressive=True, **options)
+    assert min(decode(content, min_side=64).size) >= 64
+    end = content.index(b"\xff\xd9")
+    last_scan = content[content.rindex(b"\xff\xda", 0, end) : end]
+    with pytest.raises(ImageError, match="too many scans"):
+        decode(content[:end] + last_scan * more_scans + content[end:], min_side=64)
