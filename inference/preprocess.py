@@ -19,6 +19,13 @@ MAX_PIXELS = 25_000_000
 MAX_SCANS = 100
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 START_OF_SCAN = b"\xff\xda"  # never part of compressed data, where ff is always followed by 00 or a restart marker
+# Pillow unpacks every colour profile of a PNG anew (a megabyte from a kilobyte), and copies all EXIF that came before
+# whenever a JPEG goes on with more. An honest file has one of either.
+MAX_REPEATS = 10
+REPEATABLE = {b"\x89PNG": b"iCCP", b"\xff\xd8": b"Exif\0\0"}
+# Pillow walks through chunks, segments and fill bytes in Python, a few reads each. A photograph of 25 megapixels, saved
+# as PNG in chunks of 8 kB, takes some 27,000.
+MAX_READS = 50_000
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -32,6 +39,18 @@ class ImageError(ValueError):
 
 class ImageTooLargeError(ImageError):
     """The image has more than MAX_PIXELS pixels."""
+
+
+class BoundedFile(BytesIO):
+    """A file that raises ImageError once it was read from more than MAX_READS times."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise ImageError("The image is in too many pieces: save it again with an ordinary program.")
+        return super().read(size)
 
 
 class Preprocess:
@@ -67,8 +86,10 @@ def decode(content: bytes, min_side: int) -> Image.Image:
     Raises:
         ImageError, ImageTooLargeError: as `Preprocess`.
     """
+    if any(content.startswith(start) and content.count(part) > MAX_REPEATS for start, part in REPEATABLE.items()):
+        raise ImageError("The image repeats its colour profile or EXIF: save it again with an ordinary program.")
     try:
-        image: Image.Image = Image.open(BytesIO(content), formats=FORMATS)
+        image: Image.Image = Image.open(BoundedFile(content), formats=FORMATS)
         pixels = image.width * image.height
         if pixels > MAX_PIXELS:
             raise too_large(pixels)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference import preprocess
 from inference.artifact import InputSpec
 from inference.preprocess import MAX_PIXELS, ImageError, ImageTooLargeError, Preprocess, decode
 
@@ -99,17 +100,19 @@ def test_transparency_lies_over_white() -> None:
     assert (Preprocess(spec())(file_of(palette, "PNG", transparency=0)) == 255).all()
 
 
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def png_header(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that claims any size."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    header = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-    return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    """The beginning of a PNG that claims any size."""
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
 
 
 @pytest.mark.parametrize("size", [(MAX_PIXELS // 100 + 1, 100), (50_000, 50_000), (2**31 - 1, 2**31 - 1)])
 def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
     with pytest.raises(ImageTooLargeError, match="megapixels are accepted"):
-        Preprocess(spec())(png_header(*size))
+        Preprocess(spec())(png_header(*size) + png_chunk(b"IDAT", b""))
 
 
 def test_a_line_of_65000_pixels_costs_no_more_than_any_image() -> None:
@@ -124,7 +127,7 @@ def test_a_line_of_65000_pixels_costs_no_more_than_any_image() -> None:
         b"not an image at all",
         b"\xff\xd8\xff\xe0" + b"\x00" * 50,
         b"\x89PNG\r\n\x1a\n" + b"\x00" * 50,
-        png_header(10, 10),
+        png_header(10, 10) + png_chunk(b"IDAT", b""),
         b"GIF89a" + b"\x00" * 50,
         b"RIFF\x10\x00\x00\x00WEBPVP8 ",
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -168,3 +171,42 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(
     last_scan = content[content.rindex(b"\xff\xda", 0, end) : end]
     with pytest.raises(ImageError, match="too many scans"):
         decode(content[:end] + last_scan * more_scans + content[end:], min_side=64)
+
+
+COMMENT, EXIF = b"\xff\xfe\0\2", b"\xff\xe1\0\x0aExif\0\0MM"
+
+
+@pytest.mark.parametrize(
+    ("inserted", "times", "reason"),
+    [(COMMENT, 20_000, "too many pieces"), (b"\xff", 60_000, "too many pieces"), (EXIF, 11, "repeats its")],
+)
+def test_a_jpeg_of_endless_segments_is_refused(
+    picture: Callable[..., bytes], inserted: bytes, times: int, reason: str
+) -> None:
+    content = picture(format="JPEG")
+    with pytest.raises(ImageError, match=reason):
+        Preprocess(spec())(content[:2] + inserted * times + content[2:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "times", "reason"),
+    [(b"teSt", b"", 30_000, "too many pieces"), (b"iCCP", b"a\0\0" + zlib.compress(bytes(1 << 20)), 11, "repeats its")],
+)
+@pytest.mark.parametrize("before", [b"IDAT", b"IEND"])
+def test_a_png_of_endless_chunks_is_refused(
+    picture: Callable[..., bytes], kind: bytes, body: bytes, times: int, reason: str, before: bytes
+) -> None:
+    content = picture(format="PNG")
+    position = content.index(before) - 4
+    with pytest.raises(ImageError, match=reason):
+        Preprocess(spec())(content[:position] + png_chunk(kind, body) * times + content[position:])
+
+
+def test_a_photograph_of_megapixels_as_png_is_not_too_many_pieces() -> None:
+    # The least that libpng writes at a time, of pixels that would not compress.
+    stored, step = zlib.compress(bytes(2500 * (1 + 3 * 1000)), level=0), 8192
+    chunks = [png_chunk(b"IDAT", stored[i : i + step]) for i in range(0, len(stored), step)]
+    file = preprocess.BoundedFile(png_header(1000, 2500) + b"".join(chunks) + png_chunk(b"IEND", b""))
+    Image.open(file).load()
+    assert file.reads > len(chunks)
+    assert file.reads * (MAX_PIXELS / 2_500_000) < preprocess.MAX_READS
