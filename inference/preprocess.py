@@ -100,7 +100,8 @@ def decode(content: bytes, min_side: int) -> Image.Image:
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the scale for a fraction of the time; other formats ignore this.
         image.draft("RGB", (min_side, min_side))
         image.load()
-        return to_rgb(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return to_rgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -114,10 +115,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any Pillow mode to RGB as a viewer would show it: 16 bits scaled to 8, transparency over white."""
     if image.mode.startswith("I"):
         # Pillow clips wide integers when it converts them, which turns most of a 16-bit picture white.
-        image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        page = Image.new("RGB", layer.size, "white")
+        page.paste(layer, mask=layer)
+        return page
     return image.convert("RGB")
 
 
