@@ -3,6 +3,7 @@
 Only 8-bit pixels leave this module. Normalisation is the first layer of the exported graph, where it costs nothing.
 """
 
+import warnings
 from io import BytesIO
 
 import numpy as np
@@ -31,6 +32,9 @@ RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# Pillow warns of each odd tag with a text of its own, and Python keeps every text that it ever showed: a sender could
+# fill the log, and the memory.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class ImageError(ValueError):
