@@ -150,6 +150,10 @@ demo: setup ## the whole path on this machine [DATA=<folder of photographs>]
 test: setup $(NODE_MODULES) .venv-checkov/installed ## run the tests [TESTS=<files or pytest options>]
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup $$TESTS
 
+.PHONY: verify
+verify: setup ## run what is sampled in the tests with its full counts, and print the figures [TESTS=…]
+	@$(PYTHON) -m pytest --full -m "counts or full" --timeout 1800 $$TESTS
+
 .PHONY: lint
 lint: setup ## check style, format and types
 	@.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: a stand-in cloud, and where the real photographs are."""
+"""What several rooms share: the option --full, a stand-in cloud, and where the real photographs are."""
 
 import json
 import os
@@ -16,6 +16,40 @@ import urllib3
 from local_aws.clients import client
 from local_aws.environment import CALLS_PATH, client_environment
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="every check with its full count, and the figures it found")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "counts(sample, full): how often `count` lets it try, without and with --full")
+    config.addinivalue_line("markers", "full: runs only with --full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("full"):
+        return
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(pytest.mark.skip(reason="takes too long for every day: `make verify` runs it"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With --full, print what the tests gave to `record_property`, a line each."""
+    if not config.getoption("full"):
+        return
+    terminalreporter.section("figures")
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, value in report.user_properties:
+            terminalreporter.line(f"{name}: {value}")
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> int:
+    """How often the test is to try: its marker `counts` says it."""
+    marker = request.node.get_closest_marker("counts")
+    return int(marker.kwargs["full" if request.config.getoption("full") else "sample"])
 
 
 def run_local_aws(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
