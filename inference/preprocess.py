@@ -3,7 +3,9 @@
 Only 8-bit pixels leave this module. Normalisation is the first layer of the exported graph, where it costs nothing.
 """
 
+import threading
 import warnings
+from contextlib import nullcontext
 from io import BytesIO
 
 import numpy as np
@@ -27,6 +29,10 @@ REPEATABLE = {b"\x89PNG": b"iCCP", b"\xff\xd8": b"Exif\0\0"}
 # Pillow walks through chunks, segments and fill bytes in Python, a few reads each. A photograph of 25 megapixels, saved
 # as PNG in chunks of 8 kB, takes some 27,000.
 MAX_READS = 50_000
+# Decoding takes up to 16 bytes a pixel, which a few threads with pictures of 25 megapixels would make gigabytes from
+# requests of a kilobyte. Two at a time keep two CPUs as busy.
+LARGE_PIXELS = 4_000_000
+LARGE_PICTURES = threading.BoundedSemaphore(2)
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -103,9 +109,10 @@ def decode(content: bytes, min_side: int) -> Image.Image:
             raise ImageError(f"The JPEG has too many scans ({scans}): save it again as an ordinary one.")
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the scale for a fraction of the time; other formats ignore this.
         image.draft("RGB", (min_side, min_side))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return to_rgb(image)
+        with LARGE_PICTURES if pixels > LARGE_PIXELS else nullcontext():
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return to_rgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError:

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-CLIENTS = 4
 MEDIA_TYPES = re.compile(r"\b(image/(jpeg|png|webp)|application/json|text/csv)\b")
 # Paths, tracebacks, the names of what is inside, addresses of objects.
 LEAKS = re.compile(
@@ -57,7 +56,7 @@ def ask_over(connection: http.client.HTTPConnection, sent: Sent) -> Answer:
     return Answer(sent, response.status, text, 1000 * (time.perf_counter() - started))
 
 
-def attack(port: int, requests: Iterable[Sent]) -> list[Answer]:
+def attack(port: int, requests: Iterable[Sent], clients: int = 4) -> list[Answer]:
     """Send them all from a few clients at a time, and return every answer. A hang is a TimeoutError."""
     connections = threading.local()
 
@@ -68,10 +67,10 @@ def attack(port: int, requests: Iterable[Sent]) -> list[Answer]:
 
     answers: list[Answer] = []
     waiting = iter(requests)
-    with ThreadPoolExecutor(CLIENTS) as clients:
+    with ThreadPoolExecutor(clients) as threads:
         # A few at a time, so that not all bodies are made at once.
-        while batch := list(itertools.islice(waiting, 8 * CLIENTS)):
-            answers += clients.map(send, batch)
+        while batch := list(itertools.islice(waiting, 8 * clients)):
+            answers += threads.map(send, batch)
     return answers
 
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -65,6 +66,12 @@ class Server:
     @property
     def resident_bytes(self) -> int:
         return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    @property
+    def peak_resident_bytes(self) -> int:
+        """The most that it ever held."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0])
 
     @property
     def cpu_seconds(self) -> float:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.inference.attack import Answer, Sent, ask, attack, complaints, image
 from tests.inference.conftest import serving_colours
-from tests.inference.hostile import corpus
+from tests.inference.hostile import RGBA, corpus, drawn, png
 from tests.inference.mutations import drawn_seeds, mutation, saved
 from tests.inference.process import Server
 
@@ -111,3 +111,17 @@ def test_memory_does_not_grow(tmp_path: Path, hostile_images: list[Sent], count:
     )
     assert complaints(answers) == []
     assert after - before < RSS_GROWTH_BYTES
+
+
+@pytest.mark.full
+def test_many_of_the_largest_at_once_fit_into_a_small_instance(tmp_path: Path, record_property: Figure) -> None:
+    bombs = [("image/webp", drawn("WEBP", mode="RGBA", size=(5000, 5000), lossless=True))]
+    bombs.append(("image/png", png(5000, 5000, depth=16, colour=RGBA)))
+    requests = [image(content_type, content_type, content) for content_type, content in bombs * 16]
+    with serving_colours(tmp_path) as server:
+        answers = attack(server.port, requests, clients=32)
+        peak = server.peak_resident_bytes
+    record_property("peak memory", f"{peak / 1e6:.0f} MB under {len(answers)} pictures of 25 megapixels at once")
+    assert {answer.status for answer in answers} == {200}
+    # The smallest instance that the endpoint is meant for has 4 GB.
+    assert peak < 3_000_000_000

@@ -3,8 +3,10 @@
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -231,3 +233,24 @@ def test_odd_metadata_is_neither_printed_nor_kept(picture: Callable[..., bytes],
     )
     assert found.stderr == ""
     assert int(found.stdout) <= 1  # the registry's own version
+
+
+def test_two_large_pictures_are_decoded_at_once_and_small_ones_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    large, small = file_of(Image.new("L", (2001, 2000)), "PNG"), file_of(Image.new("RGB", (16, 16)), "PNG")
+    inside, leave = threading.Semaphore(0), threading.Event()
+
+    def held(image: Image.Image) -> Image.Image:
+        if image.width > 2000:
+            inside.release()
+            assert leave.wait(timeout=30)
+        return image.convert("RGB")
+
+    monkeypatch.setattr(preprocess, "to_rgb", held)
+    with ThreadPoolExecutor(4) as threads:
+        decoded = [threads.submit(decode, large, 1) for _ in range(3)]
+        assert inside.acquire(timeout=30)
+        assert inside.acquire(timeout=30)
+        assert not preprocess.LARGE_PICTURES.acquire(blocking=False)
+        assert threads.submit(decode, small, 1).result(timeout=30).size == (16, 16)
+        leave.set()
+        assert [future.result(timeout=30).size for future in decoded] == [(2001, 2000)] * 3
