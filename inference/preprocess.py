@@ -5,7 +5,7 @@ Only 8-bit pixels leave this module. Normalisation is the first layer of the exp
 
 import threading
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from io import BytesIO
 
 import numpy as np
@@ -111,7 +111,9 @@ def decode(content: bytes, min_side: int) -> Image.Image:
         image.draft("RGB", (min_side, min_side))
         with LARGE_PICTURES if pixels > LARGE_PIXELS else nullcontext():
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
+            # EXIF that makes no sense says nothing of which side is up.
+            with suppress(Exception):
+                ImageOps.exif_transpose(image, in_place=True)
             return to_rgb(image)
     except ImageError:
         raise
