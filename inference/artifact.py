@@ -34,6 +34,8 @@ INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 # A manifest of a thousand long class names is some 50 kB; the largest backbone in common use weighs about 1 GB.
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_ARTIFACT_BYTES = 4 << 30
+# Packers fill the end of an archive up with zeros; by default 10 kB of them.
+MAX_PADDING_BYTES = 1 << 20
 
 
 class ArtifactError(Exception):
@@ -144,7 +146,7 @@ def manifest_sha256(tar_path: Path) -> str:
     manifest_raw = b""
     seen: dict[str, str] = {}
     try:
-        with gzip.open(tar_path) as stream, tarfile.open(fileobj=stream) as tar:
+        with gzip.open(tar_path) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as tar:
             for name, file in plain_members(tar):
                 if name in seen:
                     raise ArtifactError(f"The artifact has two members named {name}.")
@@ -154,8 +156,9 @@ def manifest_sha256(tar_path: Path) -> str:
                 else:
                     # tarfile's reader has readinto, which is all that file_digest asks for.
                     seen[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-            while stream.read(1 << 20):  # tarfile stops before the end, where gzip's checksum stands
-                pass
+            # tarfile stops where the archive says that it ends; gzip's checksum of it all stands behind that.
+            if len(unzipped.read(MAX_PADDING_BYTES + 1)) > MAX_PADDING_BYTES:
+                raise ArtifactError(f"{tar_path.name} goes on behind its end.")
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise ArtifactError(f"{tar_path.name} is not a readable model.tar.gz ({error}).") from None
     if MANIFEST_NAME not in seen:

@@ -1,5 +1,6 @@
 """What is refused before anything of an artifact is used, each in one sentence."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -189,6 +190,21 @@ def test_a_cut_archive_and_a_missing_one_are_refused(model_dir: Path, tmp_path: 
             manifest_sha256(tmp_path / "cut.tar.gz")
     with pytest.raises(ArtifactError, match="not a readable"):
         manifest_sha256(tmp_path / "absent.tar.gz")
+
+
+def test_an_archive_that_fails_its_checksum_or_goes_on_is_refused(model_dir: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    pack(model_dir, archive)
+    intact = archive.read_bytes()
+    archive.write_bytes(intact[:-8] + bytes(8))
+    with pytest.raises(ArtifactError, match="not a readable"):
+        manifest_sha256(archive)
+    archive.write_bytes(intact[:-8])
+    with pytest.raises(ArtifactError, match="not a readable"):
+        manifest_sha256(archive)
+    archive.write_bytes(gzip.compress(gzip.decompress(intact) + bytes(2 << 20)))
+    with pytest.raises(ArtifactError, match="goes on behind its end"):
+        manifest_sha256(archive)
 
 
 def test_sealing_leaves_caches_out(model_dir: Path, manifest: Manifest) -> None:
