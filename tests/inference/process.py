@@ -45,10 +45,10 @@ class Server:
         return response.status, json.loads(text) if is_json else text
 
     def ping(self) -> int | None:
-        """The status of /ping; None when nobody listens."""
+        """The status of /ping; None when nobody listens, or no longer."""
         try:
             return self.request("GET", "/ping")[0]
-        except ConnectionRefusedError:
+        except ConnectionError:
             return None
 
     def wait_until_ready(self) -> None:
