@@ -34,6 +34,7 @@ class Sent:
 class Answer:
     sent: Sent
     status: int
+    headers: http.client.HTTPMessage
     text: str
     milliseconds: float
 
@@ -53,7 +54,7 @@ def ask_over(connection: http.client.HTTPConnection, sent: Sent) -> Answer:
     connection.request("POST", "/invocations", sent.body, dict(sent.headers))
     response = connection.getresponse()
     text = response.read().decode()
-    return Answer(sent, response.status, text, 1000 * (time.perf_counter() - started))
+    return Answer(sent, response.status, response.headers, text, 1000 * (time.perf_counter() - started))
 
 
 def attack(port: int, requests: Iterable[Sent], clients: int = 4) -> list[Answer]:
