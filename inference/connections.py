@@ -8,18 +8,28 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_TIMEOUT_SECONDS = 10
+MAX_HEAD_BYTES = 65_536
 # After SIGTERM, for requests that are on their way on connections that are open.
 DRAIN_SECONDS = 1
 
 
 class HeadTimeoutProtocol(HttpToolsProtocol):
-    """Closes a connection on which the head of a request does not arrive in time: the first, or one that was begun."""
+    """Closes a connection on which the head of a request does not arrive in time, or goes on without end."""
 
     _timeout: asyncio.TimerHandle | None = None
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        waiting = self._timeout
+        super().data_received(data)
+        if waiting and waiting is self._timeout:  # all of it was head, and the head is not at its end
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -35,11 +45,13 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         self._stop_expecting()
+        self._head_bytes = 0
         self._timeout = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self.transport.close)
 
     def _stop_expecting(self) -> None:
         if self._timeout:
             self._timeout.cancel()
+            self._timeout = None
 
 
 class DrainingServer(uvicorn.Server):

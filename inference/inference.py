@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inference.artifact import GRAPH_NAME, Artifact, ArtifactError, read_artifact
 from inference.engine import Engine, usable_precision
-from inference.preprocess import ImageError, ImageTooLargeError, Preprocess
+from inference.preprocess import ImageError, ImageTooLargeError, Preprocess, check_together
 
 try:
     from sagemaker_inference.errors import BaseInferenceToolkitError as ToolkitError
@@ -117,6 +117,8 @@ def predict_fn(request: Request, model: Model) -> dict[str, Any]:
 def decode(request: Request, model: Model) -> NDArray[np.uint8]:
     """The pixels of a request's images, [n, size, size, 3]. Raises RequestError as `predict_fn`."""
     try:
+        if len(request.images) > 1:
+            check_together(request.images)
         return np.stack([model.preprocess(image) for image in request.images])
     except ImageTooLargeError as error:
         raise RequestError(413, "image_too_large", str(error)) from None

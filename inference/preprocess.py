@@ -5,6 +5,7 @@ Only 8-bit pixels leave this module. Normalisation is the first layer of the exp
 
 import threading
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from io import BytesIO
 
@@ -17,6 +18,7 @@ from inference.artifact import InputSpec
 # Pillow reads dozens of formats; these three are what cameras and browsers send, and have the best-tested decoders.
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 25_000_000
+MAX_PIXELS_TOGETHER = 2 * MAX_PIXELS  # of the images in one request: a body of a kilobyte can hold 16 of the largest
 # A progressive JPEG has about ten scans. Each one passes over the whole picture again, so a small file with thousands
 # of them would keep a CPU busy for minutes. The largest picture may have twenty, a smaller one as many more.
 MAX_SCANS = 100
@@ -88,6 +90,20 @@ class Preprocess:
             box=(left, top, left + side, top + side),
         )
         return np.asarray(pixels)
+
+
+def check_together(contents: Sequence[bytes]) -> None:
+    """Raise ImageTooLargeError when images have more than MAX_PIXELS_TOGETHER; only their heads are read."""
+    pixels = 0
+    for content in contents:
+        with suppress(Exception):  # what cannot be opened is refused, and better explained, when it is decoded
+            image = Image.open(BoundedFile(content), formats=FORMATS)
+            pixels += image.width * image.height
+    if pixels > MAX_PIXELS_TOGETHER:
+        raise ImageTooLargeError(
+            f"The images have {pixels / 1e6:.0f} megapixels together; a request may have at most "
+            f"{MAX_PIXELS_TOGETHER / 1e6:.0f}."
+        )
 
 
 def decode(content: bytes, min_side: int) -> Image.Image:

@@ -50,6 +50,9 @@ from inference.inference import (
 MAX_BODY_BYTES = 6_291_456
 # SageMaker sends a body that it holds already; who takes longer holds a connection and sends nothing.
 BODY_TIMEOUT_SECONDS = 10
+# What unfinished bodies may hold together. Beyond that only small ones go on arriving, photographs among them.
+MAX_ARRIVING_BYTES = 256 << 20
+SMALL_BODY_BYTES = 1 << 20
 # Longer than a load balancer keeps an idle connection, or it would send a request into a closing one.
 KEEP_ALIVE_SECONDS = 75
 # Images that go through the model together. Beyond this a batch gains little, and holds up who comes next.
@@ -89,6 +92,7 @@ class ModelServer:
         self.failure: ArtifactError | None = None
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="model")
         self.requests = 0
+        self.arriving_bytes = 0
         self.is_draining = False
 
     async def load(self) -> None:
@@ -124,7 +128,7 @@ class ModelServer:
         request_id = attributes.get("id", "")[:MAX_ID_CHARACTERS] or uuid.uuid4().hex
         code, call = "ok", None
         try:
-            body = await read_body(http)
+            body = await self.read_body(http)
             accept = http.headers.get("accept", "")
             call = Call(body, http.headers.get("content-type", ""), accept, attributes, time.perf_counter())
             response = await self.answer(call)
@@ -141,6 +145,40 @@ class ModelServer:
             response.headers["Connection"] = "close"
         log_request(request_id, response.status_code, code, call, time.perf_counter() - arrived)
         return response
+
+    async def read_body(self, http: HttpRequest) -> bytes:
+        """Read the body without ever holding more than the limits. Raises RequestError 408, 413, 503.
+
+        What is too much is read on, for as long as a body may take, and dropped: a sender that meets a closed
+        connection would never see the answer.
+        """
+        body, refusal = bytearray(), None
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                async for chunk in http.stream():
+                    refusal = refusal or self.refuse_more(len(body) + len(chunk))
+                    if refusal:
+                        self.arriving_bytes -= len(body)
+                        body.clear()
+                    else:
+                        self.arriving_bytes += len(chunk)
+                        body += chunk
+        except TimeoutError:
+            message = f"The body did not arrive within {BODY_TIMEOUT_SECONDS} seconds."
+            refusal = refusal or RequestError(408, "body_too_slow", message)
+        finally:
+            self.arriving_bytes -= len(body)
+        if refusal:
+            raise refusal
+        return bytes(body)
+
+    def refuse_more(self, body_bytes: int) -> RequestError | None:
+        """Why a body must not grow to so many bytes, if it must not."""
+        if body_bytes > MAX_BODY_BYTES:
+            return RequestError(413, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
+        if body_bytes > SMALL_BODY_BYTES and self.arriving_bytes > MAX_ARRIVING_BYTES:
+            return RequestError(503, "busy", "Too many large bodies are arriving already: try again in a moment.")
+        return None
 
     async def answer(self, call: Call) -> Response:
         """Run the handlers on a thread of the pool. Raises RequestError."""
@@ -177,28 +215,6 @@ def warm_up(model: Model, batcher: Batcher) -> None:
     picture = BytesIO()
     Image.new("RGB", (model.preprocess.spec.size,) * 2).save(picture, "JPEG")
     run_handlers(model, batcher, Call(picture.getvalue(), "image/jpeg", "", {}, time.perf_counter()))
-
-
-async def read_body(http: HttpRequest) -> bytes:
-    """Read the body without ever holding more than the limit. Raises RequestError 408, 413.
-
-    What is too much is read on, for as long as a body may take, and dropped: a sender that meets a closed connection
-    would never see the answer.
-    """
-    body, byte_count = bytearray(), 0
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-            async for chunk in http.stream():
-                byte_count += len(chunk)
-                if byte_count <= MAX_BODY_BYTES:
-                    body += chunk
-    except TimeoutError:
-        if byte_count <= MAX_BODY_BYTES:
-            message = f"The body did not arrive within {BODY_TIMEOUT_SECONDS} seconds."
-            raise RequestError(408, "body_too_slow", message) from None
-    if byte_count > MAX_BODY_BYTES:
-        raise RequestError(413, "body_too_large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
-    return bytes(body)
 
 
 def parse_attributes(header: str) -> dict[str, str]:
