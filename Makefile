@@ -61,10 +61,12 @@ setup: .venv/installed ## install what the project needs into .venv
 	@ops/check_tools.sh
 
 .PHONY: lock
-lock: setup ## resolve the requirements afresh, here and for checkov and tests/iam
+lock: setup ## resolve the requirements afresh, here and for checkov, tests/iam and the serving image
 	@for name in requirements requirements-checkov; do \
 		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			$$name.in -o $$name.txt; done
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--constraint requirements.txt inference/requirements.in -o inference/requirements.txt
 	@.venv/bin/npm install --prefix tests/iam --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --silent
 
 .PHONY: up
@@ -101,6 +103,10 @@ infra: init packages ## provision everything with Terraform
 	@$(IN_CLOUD) $(TERRAFORM) apply -auto-approve $(VARIABLES)
 	@QUIET=1 $(IN_CLOUD) $(TERRAFORM) output -json >$(OUTPUTS).part
 	@mv $(OUTPUTS).part $(OUTPUTS)
+
+.PHONY: image
+image: setup ## build the serving image in AWS; what it is built from decides its tag
+	@$(IN_CLOUD) $(PYTHON) -m ops.image --outputs $(OUTPUTS)
 
 .PHONY: data
 data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATASET=dogs]
@@ -161,6 +167,7 @@ lint: setup ## check style, format and types
 	@.venv/bin/mypy training inference ops lambda_function local_aws
 	@terraform fmt -check -recursive terraform
 	@.venv/bin/shellcheck ops/*.sh .github/*.sh
+	@.venv/bin/hadolint inference/Dockerfile
 	@.venv/bin/zizmor --offline --quiet .github
 
 .PHONY: checkov

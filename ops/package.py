@@ -20,9 +20,14 @@ _TRAIN_PY = b"from training.train import main\n\nmain()\n"
 
 def function_zip(folder: Path) -> bytes:
     """A zip of all files below `folder`, their paths relative to it."""
+    return zipped(_files(folder, folder))
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """A zip of files by name, each readable to everybody."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as package:
-        for name, content in sorted(_files(folder, folder).items()):
+        for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
             package.writestr(entry, content)

@@ -47,6 +47,18 @@ def test_the_training_job_installs_the_versions_that_are_tested_here() -> None:
     assert wanted.items() <= tested.items()
 
 
+def test_the_serving_image_has_what_is_tested_here() -> None:
+    """Whatever its source imports, in the same versions."""
+    room = REPOSITORY / "inference"
+    installed, tested = pins(room / "requirements.txt"), pins(REPOSITORY / "requirements.txt")
+    assert installed.items() <= tested.items()
+    asked = set(re.findall(r"^[a-z][\w-]*", (room / "requirements.in").read_text(), flags=re.MULTILINE))
+    assert asked <= installed.keys()
+    imported = set().union(*map(imported_packages, room.glob("*.py"))) - sys.stdlib_module_names - {"inference"}
+    found_by_uvicorn = {"httptools", "uvloop"}
+    assert {name.replace("PIL", "pillow") for name in imported} | found_by_uvicorn == asked
+
+
 def imported_packages(path: Path) -> set[str]:
     """Top-level names that a Python file imports, at its top or inside a function."""
     names = set()
@@ -68,7 +80,7 @@ def test_the_training_job_has_every_package_that_its_source_imports() -> None:
 
 
 def test_lock_files_name_no_address() -> None:
-    for name in ("requirements.txt", "requirements-uv.txt"):
+    for name in ("requirements.txt", "requirements-uv.txt", "inference/requirements.txt"):
         text = (REPOSITORY / name).read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text
