@@ -60,6 +60,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
 # They go with the resource that they belong to: a bucket's policy with the bucket, an alias with its function.
 PARTS = {
     "aws_default_security_group": "aws_vpc",
+    "aws_ecr_lifecycle_policy": "aws_ecr_repository",
     "aws_iam_role_policy": "aws_iam_role",
     "aws_iam_role_policy_attachment": "aws_iam_role",
     "aws_lambda_alias": "aws_lambda_function",
@@ -80,7 +81,13 @@ PARTS = {
 }
 # The stand-in has no such service, so nothing can be left of it.
 ABSENT = {"aws_accessanalyzer_analyzer"}
-_LISTED_BELOW = {"aws_appautoscaling_target", "aws_appautoscaling_policy", "aws_instance", "aws_kms_key"}
+_LISTED_BELOW = {
+    "aws_appautoscaling_policy",
+    "aws_appautoscaling_target",
+    "aws_codebuild_project",
+    "aws_instance",
+    "aws_kms_key",
+}
 
 # What SageMaker makes itself when the first job or notebook of the account writes, and is kept as history.
 _SERVICE_MADE_LOG_GROUPS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/NotebookInstances")
@@ -103,6 +110,8 @@ def leftovers(url: str) -> list[str]:
         for instance in reservation["Instances"]:
             if instance["State"]["Name"] != "terminated":
                 found.append(f"aws_instance {instance['InstanceId']}")
+    for project in client("codebuild", variables).list_projects()["projects"]:
+        found.append(f"aws_codebuild_project {project}")
     kms = client("kms", variables)
     for entry in _pages(kms, "list_keys", "Keys"):
         metadata = kms.describe_key(KeyId=entry["KeyId"])["KeyMetadata"]

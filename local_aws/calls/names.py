@@ -99,6 +99,8 @@ TAG_PARAMETERS = ("Tags", "tags", "TagSpecifications", "ResourceTags")
 
 # A request that hands a role to a service: the parameter that names it (or its instance profile), and the service.
 PASSED_ROLES = {
+    "codebuild:CreateProject": ("serviceRole", "codebuild.amazonaws.com"),
+    "codebuild:UpdateProject": ("serviceRole", "codebuild.amazonaws.com"),
     "ec2:RunInstances": ("IamInstanceProfile", "ec2.amazonaws.com"),
     "iam:AddRoleToInstanceProfile": ("RoleName", "ec2.amazonaws.com"),
     "lambda:CreateFunction": ("Role", "lambda.amazonaws.com"),

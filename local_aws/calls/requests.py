@@ -135,7 +135,8 @@ def _request_tags(parameters: dict[str, Any]) -> dict[str, str]:
     tags: Any = next((parameters[name] for name in names.TAG_PARAMETERS if parameters.get(name)), {})
     if isinstance(tags, list):
         tags = [tag for item in tags for tag in item.get("Tags", [item])]  # of EC2: by resource type
-        tags = {tag.get("Key") or tag["TagKey"]: tag.get("Value") or tag.get("TagValue", "") for tag in tags}
+        named = [{name.lower().removeprefix("tag"): text for name, text in tag.items()} for tag in tags]
+        tags = {tag["key"]: tag.get("value", "") for tag in named}  # Key, key or TagKey, by service
     return {f"aws:RequestTag/{key}": value for key, value in tags.items()}
 
 

@@ -137,6 +137,11 @@ def _cloudwatch(operation: str, parameters: Parameters) -> Named:
     return _plain(*alarms, *dashboards, *_all(parameters, "ResourceARN"))
 
 
+def _codebuild(_: str, parameters: Parameters) -> Named:
+    projects = _all(parameters, "name", "names", "projectName")
+    return _plain(*(name if ":" in name else f"arn:aws:codebuild:{_HERE}:project/{name}" for name in projects))
+
+
 def _ec2(operation: str, parameters: Parameters) -> Named:
     if operation.startswith(("Describe", "Get")) and operation != "DescribeVpcAttribute":
         return []
@@ -257,6 +262,7 @@ _FINDERS: dict[str, Callable[[str, Parameters], Named]] = {
     "application-autoscaling": _autoscaling,
     "budgets": _budgets,
     "cloudwatch": _cloudwatch,
+    "codebuild": _codebuild,
     "ec2": _ec2,
     "ecr": _ecr,
     "iam": _iam,

@@ -6,13 +6,14 @@ longer needs it (tests/local_aws/test_shims.py): delete the shim and its test th
 
 from functools import cache
 
-from local_aws.shims import autoscaling, budgets, ec2, iam, kms, lambda_, notebooks, s3, sagemaker, ssm
+from local_aws.shims import autoscaling, budgets, codebuild, ec2, iam, kms, lambda_, notebooks, s3, sagemaker, ssm
 
 ALL = (
     autoscaling.add_tags_of_scalable_targets,
     budgets.add_tags_of_budgets,
     budgets.add_update_budget,
     budgets.read_back_subscribers,
+    codebuild.add_update_project,
     ec2.describe_every_rule,
     ec2.keep_tags_of_a_template_out_of_it,
     ec2.run_instances_as_their_template_says,

@@ -4,6 +4,7 @@
 import json
 from typing import Any
 
+from moto.budgets.models import Budget
 from moto.budgets.responses import BudgetsResponse
 
 
@@ -20,6 +21,21 @@ def read_back_subscribers() -> None:
         return json.dumps({"Subscribers": subscribers[0] if subscribers else []})
 
     BudgetsResponse.describe_subscribers_for_notification = describe_subscribers_for_notification
+
+
+def add_update_budget() -> None:
+    """Answer UpdateBudget, which the provider calls also where only a tag changes.
+
+    Moto (up to 5.2.5) has no such operation: 500.
+    """
+
+    def update_budget(self: BudgetsResponse) -> str:
+        account_id, new = self._get_param("AccountId"), self._get_param("NewBudget")
+        self.backend.describe_budget(account_id, new["BudgetName"])  # NotFoundException for an unknown one
+        self.backend.budgets[account_id][new["BudgetName"]].budget = Budget(new, []).budget
+        return "{}"
+
+    BudgetsResponse.update_budget = update_budget
 
 
 def add_tags_of_budgets() -> None:

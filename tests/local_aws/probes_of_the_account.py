@@ -1,4 +1,4 @@
-"""What AWS does, and plain moto does not, in the services round the product: network, keys, buckets, budgets."""
+"""What AWS does, and plain moto does not, in the services round the product: network, keys, builds, budgets."""
 
 import json
 from typing import Any
@@ -37,6 +37,40 @@ def subscribers_of_a_budget() -> None:
     describe = budgets.describe_subscribers_for_notification
     assert describe(**ask, Notification=notification)["Subscribers"] == [subscriber]
     assert describe(**ask, Notification=other)["Subscribers"] == []
+
+
+@probe(shims.budgets.add_update_budget)
+def update_of_a_budget() -> None:
+    notification = {"NotificationType": "ACTUAL", "ComparisonOperator": "GREATER_THAN", "Threshold": 80.0}
+    subscriber = {"SubscriptionType": "EMAIL", "Address": "someone@example.org"}
+    budgets = _budget(NotificationsWithSubscribers=[{"Notification": notification, "Subscribers": [subscriber]}])
+    ask = {"AccountId": "123456789012", "BudgetName": "dogs"}
+    new = {**_COST_BUDGET, "BudgetLimit": {"Amount": "60", "Unit": "USD"}}
+    budgets.update_budget(AccountId="123456789012", NewBudget=new)
+    assert budgets.describe_budget(**ask)["Budget"]["BudgetLimit"]["Amount"] == "60"
+    (left,) = budgets.describe_notifications_for_budget(**ask)["Notifications"]
+    assert left["Threshold"] == 80
+    unknown = {**new, "BudgetName": "cats"}
+    assert error_code(budgets.update_budget, AccountId="123456789012", NewBudget=unknown) == "NotFoundException"
+
+
+@probe(shims.codebuild.add_update_project)
+def update_of_a_project() -> None:
+    codebuild = client("codebuild")
+    project = {
+        "name": "dogs",
+        "source": {"type": "S3", "location": "a-bucket/a.zip", "buildspec": "version: 0.2"},
+        "artifacts": {"type": "NO_ARTIFACTS"},
+        "environment": {"type": "LINUX_CONTAINER", "image": "some", "computeType": "BUILD_GENERAL1_SMALL"},
+        "serviceRole": "arn:aws:iam::123456789012:role/dogs",
+    }
+    codebuild.create_project(**project, timeoutInMinutes=30)
+    tags = [{"key": "Commit", "value": "abc"}]
+    codebuild.update_project(name="dogs", tags=tags, source={**project["source"], "buildspec": "version: 0.1"})
+    (found,) = codebuild.batch_get_projects(names=["dogs"])["projects"]
+    assert (found["tags"], found["source"]["buildspec"]) == (tags, "version: 0.1")
+    assert (found["environment"]["image"], found["timeoutInMinutes"]) == ("some", 30)
+    assert error_code(codebuild.update_project, name="cats", tags=tags) == "ResourceNotFoundException"
 
 
 @probe(shims.ec2.describe_every_rule)
@@ -151,9 +185,15 @@ def deep_learning_images() -> None:
     assert unknown == "ParameterNotFound"
 
 
+_COST_BUDGET = {
+    "BudgetName": "dogs",
+    "BudgetType": "COST",
+    "TimeUnit": "MONTHLY",
+    "BudgetLimit": {"Amount": "50", "Unit": "USD"},
+}
+
+
 def _budget(**more: Any) -> Any:
     budgets = client("budgets")
-    limit = {"Amount": "50", "Unit": "USD"}
-    budget = {"BudgetName": "dogs", "BudgetType": "COST", "TimeUnit": "MONTHLY", "BudgetLimit": limit}
-    budgets.create_budget(AccountId="123456789012", Budget=budget, **more)
+    budgets.create_budget(AccountId="123456789012", Budget=_COST_BUDGET, **more)
     return budgets

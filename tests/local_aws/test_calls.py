@@ -180,6 +180,37 @@ REQUESTS: list[tuple[str, str, dict[str, Any], list[tuple[str, str, dict[str, st
             )
         ],
     ),
+    (
+        "codebuild",
+        "create_project",
+        {
+            "name": "dogs",
+            "source": {"type": "NO_SOURCE"},  # which moto refuses
+            "artifacts": {"type": "NO_ARTIFACTS"},
+            "environment": {"type": "LINUX_CONTAINER", "image": "some", "computeType": "BUILD_GENERAL1_SMALL"},
+            "serviceRole": ROLE,
+            "tags": [{"key": "Project", "value": "dogs"}],
+        },
+        [
+            ("codebuild:CreateProject", f"arn:aws:codebuild:{HERE}:project/dogs", {"aws:RequestTag/Project": "dogs"}),
+            ("iam:PassRole", ROLE, {"iam:PassedToService": "codebuild.amazonaws.com"}),
+        ],
+    ),
+    (
+        "codebuild",
+        "batch_get_projects",
+        {"names": ["dogs", f"arn:aws:codebuild:{HERE}:project/cats"]},
+        [
+            ("codebuild:BatchGetProjects", f"arn:aws:codebuild:{HERE}:project/dogs", {}),
+            ("codebuild:BatchGetProjects", f"arn:aws:codebuild:{HERE}:project/cats", {}),
+        ],
+    ),
+    (
+        "ecr",
+        "delete_lifecycle_policy",
+        {"repositoryName": "dogs"},
+        [("ecr:DeleteLifecyclePolicy", f"arn:aws:ecr:{HERE}:repository/dogs", {})],
+    ),
     ("ec2", "describe_vpcs", {}, [("ec2:DescribeVpcs", "*", {})]),
     (
         "ec2",

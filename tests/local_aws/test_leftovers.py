@@ -2,7 +2,7 @@
 
 import json
 
-from local_aws.environment import STATE_BUCKET
+from local_aws.environment import ACCOUNT_ID, STATE_BUCKET
 from local_aws.leftovers import leftovers
 from tests.conftest import StandInUnderTest
 
@@ -15,7 +15,8 @@ def test_the_account_comes_with_a_bucket_for_state(stand_in: StandInUnderTest) -
 
 def test_each_thing_is_seen_until_it_goes(stand_in: StandInUnderTest) -> None:
     before = leftovers(stand_in.url)
-    ec2, kms, iam, sns = (stand_in.client(service) for service in ("ec2", "kms", "iam", "sns"))
+    services = ("codebuild", "ec2", "ecr", "kms", "iam", "sns")
+    codebuild, ec2, ecr, kms, iam, sns = (stand_in.client(service) for service in services)
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]  # with a table, a list and a group of its own
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.0.0/24")["Subnet"]["SubnetId"]
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
@@ -29,8 +30,18 @@ def test_each_thing_is_seen_until_it_goes(stand_in: StandInUnderTest) -> None:
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
     policy = iam.create_policy(PolicyName="dogs", PolicyDocument=json.dumps(document))
     topic = sns.create_topic(Name="dogs")["TopicArn"]
+    ecr.create_repository(repositoryName="dogs")
+    codebuild.create_project(
+        name="dogs",
+        source={"type": "S3", "location": "a-bucket/a.zip"},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={"type": "LINUX_CONTAINER", "image": "some", "computeType": "BUILD_GENERAL1_SMALL"},
+        serviceRole=f"arn:aws:iam::{ACCOUNT_ID}:role/dogs",
+    )
 
     assert sorted(set(leftovers(stand_in.url)) - set(before)) == [
+        "aws_codebuild_project dogs",
+        "aws_ecr_repository dogs",
         "aws_iam_policy dogs",
         f"aws_instance {instance}",
         "aws_kms_alias alias/dogs",
@@ -51,4 +62,6 @@ def test_each_thing_is_seen_until_it_goes(stand_in: StandInUnderTest) -> None:
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     iam.delete_policy(PolicyArn=policy["Policy"]["Arn"])
     sns.delete_topic(TopicArn=topic)
+    ecr.delete_repository(repositoryName="dogs")
+    codebuild.delete_project(name="dogs")
     assert leftovers(stand_in.url) == before
