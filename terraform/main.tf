@@ -16,14 +16,20 @@ locals {
   # Named here, not in their modules, because others speak of them before they exist.
   endpoint_name = local.prefix
   function_name = "${local.prefix}-predict"
+
+  image_project_name = "${local.prefix}-serving-image"
 }
 
 module "storage" {
   source = "./modules/storage"
 
-  prefix           = local.prefix
-  account          = local.account
-  log_group_names  = ["/aws/lambda/${local.function_name}", "/aws/sagemaker/Endpoints/${local.endpoint_name}"]
+  prefix  = local.prefix
+  account = local.account
+  log_group_names = [
+    "/aws/codebuild/${local.image_project_name}",
+    "/aws/lambda/${local.function_name}",
+    "/aws/sagemaker/Endpoints/${local.endpoint_name}",
+  ]
   empty_on_destroy = var.empty_buckets_on_destroy
 }
 
@@ -60,7 +66,8 @@ module "endpoint" {
   serving                  = local.serving
   artifacts_bucket         = module.storage.buckets.artifacts
   key_arn                  = module.storage.key_arn
-  image_uri                = coalesce(var.serving_image_uri, "${local.account.id}.dkr.ecr.${var.region}.amazonaws.com/${local.prefix}-serving:latest")
+  image_uri                = local.image_uri
+  image_repository_url     = local.image_repository_url
   instance_type            = var.endpoint_instance_type
   scaling                  = var.endpoint_scaling
   capture_percent          = var.endpoint_capture_percent

@@ -55,6 +55,26 @@ output "instance_counts_parameter" {
   value       = aws_ssm_parameter.instance_counts.name
 }
 
+output "image_repository_url" {
+  description = "ECR repository of the serving images, to be followed by a tag."
+  value       = module.image.repository_url
+}
+
+output "image_project_name" {
+  description = "CodeBuild project that builds the serving image."
+  value       = local.image_project_name
+}
+
+output "image_parameter" {
+  description = "SSM parameter with the tag of the image that models are served with."
+  value       = aws_ssm_parameter.image.name
+}
+
+output "serving_image_uri" {
+  description = "Serving image that the environment's file names; null where it is to be built."
+  value       = var.serving_image_uri
+}
+
 output "notebook_name" {
   description = "Name of the notebook instance; null where there is none."
   value       = module.training.notebook_name

@@ -74,7 +74,7 @@ variable "emulated" {
 }
 
 variable "empty_buckets_on_destroy" {
-  description = "Whether destroy deletes what the buckets hold. Without it, destroy stops at a bucket that is not empty."
+  description = "Whether destroy deletes what the buckets and the repository of images hold. Without it, destroy stops at one that is not empty."
   type        = bool
   default     = false
   nullable    = false
@@ -86,7 +86,7 @@ variable "empty_buckets_on_destroy" {
 }
 
 variable "log_retention_days" {
-  description = "Days for which the endpoint's and the function's logs are kept."
+  description = "Days for which the logs of endpoint, function and image builds are kept."
   type        = number
   default     = 30
 
@@ -173,7 +173,7 @@ variable "notebook" {
 # Endpoint
 
 variable "serving_image_uri" {
-  description = "Serving image in ECR, by tag or digest. Null: tag latest of the repository <project>-<environment>-serving in this account."
+  description = "Serving image in ECR, by tag or digest, in place of those that `make image` builds. Null: the one that it built last."
   type        = string
   default     = null
 

@@ -58,6 +58,19 @@ data "aws_iam_policy_document" "apply_roles" {
     }
   }
 
+  # CodeBuild runs what it is told to: no role but that of the builds may come there.
+  statement {
+    sid       = "PassRoleOfImageBuilds"
+    actions   = ["iam:PassRole"]
+    resources = [local.image_role_arns[each.key]]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["codebuild.amazonaws.com"]
+    }
+  }
+
   # AWS's own roles, whose rights nobody chooses. The services make them in the caller's name, once per account.
   dynamic "statement" {
     for_each = {

@@ -1,4 +1,4 @@
-# SageMaker, the function, and the autoscaling between.
+# SageMaker, the function, the autoscaling between, and what builds and keeps the serving image.
 
 data "aws_iam_policy_document" "apply_serving" {
   for_each = local.environments
@@ -82,5 +82,28 @@ data "aws_iam_policy_document" "apply_serving" {
       "lambda:UpdateFunctionUrlConfig",
     ]
     resources = ["${local.arn.lambda}:function:${local.prefixes[each.key]}-*"]
+  }
+
+  # Neither pushes an image nor deletes one, but for a repository's images with the repository.
+  statement {
+    sid = "KeepRepository"
+    actions = [
+      "ecr:CreateRepository",
+      "ecr:DeleteLifecyclePolicy",
+      "ecr:DeleteRepository",
+      "ecr:PutImageScanningConfiguration",
+      "ecr:PutImageTagMutability",
+      "ecr:PutLifecyclePolicy",
+      "ecr:TagResource",
+      "ecr:UntagResource",
+    ]
+    resources = ["${local.arn.ecr}:repository/${local.prefixes[each.key]}-*"]
+  }
+
+  # Starts no build.
+  statement {
+    sid       = "KeepImageProject"
+    actions   = ["codebuild:CreateProject", "codebuild:DeleteProject", "codebuild:UpdateProject"]
+    resources = ["${local.arn.codebuild}:project/${local.prefixes[each.key]}-*"]
   }
 }

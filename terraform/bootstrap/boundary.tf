@@ -1,6 +1,6 @@
 # What a workload of this project may do at most, whatever its own role says: the jobs, the endpoint, the function, the
-# notebook and the training instances. An apply role makes no role without it. It is wider than any of those roles (one
-# policy for all, on the resources of every environment), and grants nothing by itself.
+# notebook, the image builds and the training instances. An apply role makes no role without it. It is wider than any of
+# those roles (one policy for all, on the resources of every environment), and grants nothing by itself.
 
 locals {
   boundary_arn = "${local.iam_arn}:policy/${var.project}-boundary"
@@ -17,6 +17,7 @@ data "aws_iam_policy_document" "boundary" {
       "s3:DeleteObject",
       "s3:GetBucketLocation",
       "s3:GetObject",
+      "s3:GetObjectVersion",
       "s3:ListBucket",
       "s3:PutObject",
     ]
@@ -69,7 +70,11 @@ data "aws_iam_policy_document" "boundary" {
       "logs:GetLogEvents",
       "logs:PutLogEvents",
     ]
-    resources = ["${local.arn.logs}:log-group:/aws/lambda/${var.project}-*", "${local.arn.logs}:log-group:/aws/sagemaker/*"]
+    resources = [
+      "${local.arn.logs}:log-group:/aws/codebuild/${var.project}-*",
+      "${local.arn.logs}:log-group:/aws/lambda/${var.project}-*",
+      "${local.arn.logs}:log-group:/aws/sagemaker/*",
+    ]
   }
 
   statement {
@@ -95,6 +100,12 @@ data "aws_iam_policy_document" "boundary" {
     sid       = "Images"
     actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     resources = ["arn:${local.partition}:ecr:${var.region}:*:repository/*"]
+  }
+
+  statement {
+    sid       = "OwnImages"
+    actions   = ["ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"]
+    resources = ["${local.arn.ecr}:repository/${var.project}-*-serving"]
   }
 
   statement {

@@ -3,7 +3,7 @@
 
 locals {
   # What ARNs of one service here begin with.
-  arn = { for service in ["access-analyzer", "application-autoscaling", "cloudwatch", "ec2", "ecr", "kms", "lambda", "logs", "sagemaker", "sns", "ssm"] :
+  arn = { for service in ["access-analyzer", "application-autoscaling", "cloudwatch", "codebuild", "ec2", "ecr", "kms", "lambda", "logs", "sagemaker", "sns", "ssm"] :
     service => "arn:${local.partition}:${service}:${var.region}:${local.account_id}"
   }
   iam_arn = "arn:${local.partition}:iam::${local.account_id}"
@@ -23,7 +23,11 @@ locals {
     [for type in ["endpoint-config", "model", "notebook-instance", "notebook-instance-lifecycle-config"] : "${local.arn.sagemaker}:${type}/${prefix}-*"],
   ) }
 
+  # The role of image builds, by the name that the main root gives it.
+  image_role_arns = { for environment, prefix in local.prefixes : environment => "${local.iam_arn}:role/${prefix}-serving-image" }
+
   log_group_arns = { for environment, prefix in local.prefixes : environment => [
+    "${local.arn.logs}:log-group:/aws/codebuild/${prefix}-*",
     "${local.arn.logs}:log-group:/aws/lambda/${prefix}-*",
     "${local.arn.logs}:log-group:/aws/sagemaker/Endpoints/${prefix}",
   ] }

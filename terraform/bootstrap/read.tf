@@ -94,6 +94,18 @@ data "aws_iam_policy_document" "read" {
   }
 
   statement {
+    sid       = "ReadRepository"
+    actions   = ["ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:ListTagsForResource"]
+    resources = ["${local.arn.ecr}:repository/${local.prefixes[each.key]}-*"]
+  }
+
+  statement {
+    sid       = "ReadImageProject"
+    actions   = ["codebuild:BatchGetProjects"]
+    resources = ["${local.arn.codebuild}:project/${local.prefixes[each.key]}-*"]
+  }
+
+  statement {
     sid     = "ReadOperations"
     actions = ["cloudwatch:DescribeAlarms", "cloudwatch:GetDashboard", "cloudwatch:ListTagsForResource"]
     resources = [

@@ -18,8 +18,9 @@ variables {
     name = "dogbreed-test-artifacts-123456789012"
     arn  = "arn:aws:s3:::dogbreed-test-artifacts-123456789012"
   }
-  image_uri     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/dogbreed-test-serving:latest"
-  instance_type = "ml.c7i.large"
+  image_uri            = "123456789012.dkr.ecr.us-east-1.amazonaws.com/dogbreed-test-serving:v1"
+  image_repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/dogbreed-test-serving"
+  instance_type        = "ml.c7i.large"
   scaling = {
     min_instances                 = 1
     max_instances                 = 3
@@ -40,6 +41,7 @@ variables {
 run "no_release" {
   command = plan
   module { source = "./modules/endpoint" }
+  variables { image_uri = null } # none is needed yet
 
   assert {
     condition     = length(aws_sagemaker_model.this) == 0 && length(aws_sagemaker_endpoint_configuration.this) == 0
@@ -166,6 +168,19 @@ run "one_release" {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.rollback : tolist(alarm.alarm_actions) == tolist([var.topic_arn])])
     error_message = "Whoever goes back also says so."
   }
+}
+
+run "refuses_a_release_without_an_image" {
+  command = plan
+  module { source = "./modules/endpoint" }
+  variables {
+    image_uri = null
+    releases = [
+      { run_id = "run-b", manifest_sha256 = "bb", instance_count = null },
+      { run_id = "run-a", manifest_sha256 = "aa", instance_count = null },
+    ]
+  }
+  expect_failures = [aws_sagemaker_model.this]
 }
 
 run "three_releases" {

@@ -72,14 +72,26 @@ run "names_and_empty_release_list" {
     error_message = "Buckets are <project>-<environment>-<purpose>-<account>."
   }
   assert {
-    condition = [output.releases_parameter, output.serving_parameter, output.instance_counts_parameter] == [
-      "/dogbreed/test/releases", "/dogbreed/test/serving", "/dogbreed/test/instance_counts",
+    condition = [output.releases_parameter, output.serving_parameter, output.instance_counts_parameter, output.image_parameter] == [
+      "/dogbreed/test/releases", "/dogbreed/test/serving", "/dogbreed/test/instance_counts", "/dogbreed/test/image",
     ]
     error_message = "Parameters are /<project>/<environment>/<name>."
   }
   assert {
     condition     = aws_ssm_parameter.releases.insecure_value == "none" && local.releases == [] && local.serving
     error_message = "A new environment has no release and is on."
+  }
+  assert {
+    condition     = aws_ssm_parameter.image.insecure_value == "none" && local.image_uri == null && output.serving_image_uri == null
+    error_message = "It has no image either, and needs none before its first release."
+  }
+  assert {
+    condition = (
+      output.image_repository_url == "123456789012.dkr.ecr.us-east-1.amazonaws.com/dogbreed-test-serving"
+      && local.image_repository_url == output.image_repository_url
+      && output.image_project_name == "dogbreed-test-serving-image"
+    )
+    error_message = "Images are built for <project>-<environment>-serving, and pulled from there."
   }
   assert {
     condition     = [output.endpoint_name, output.function_name, output.function_alias] == ["dogbreed-test", "dogbreed-test-predict", "live"]
@@ -108,9 +120,10 @@ run "two_instances_need_more_than_two_targets" {
   expect_failures = [check.scaling_can_be_reached]
 }
 
-run "concurrency_may_be_left_to_aws" {
+run "concurrency_may_be_left_to_aws_and_the_image_be_named" {
   command = plan
   variables {
+    serving_image_uri                = "210987654321.dkr.ecr.us-east-1.amazonaws.com/our/dogs@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     function_reserved_concurrency    = null
     function_provisioned_concurrency = null
   }
@@ -118,6 +131,14 @@ run "concurrency_may_be_left_to_aws" {
   assert {
     condition     = var.function_reserved_concurrency == null && var.function_provisioned_concurrency == null
     error_message = "null stays null."
+  }
+  assert {
+    condition     = local.image_uri == var.serving_image_uri && output.serving_image_uri == var.serving_image_uri
+    error_message = "An image that the environment's file names goes before those that are built."
+  }
+  assert {
+    condition     = local.image_repository_url == "210987654321.dkr.ecr.us-east-1.amazonaws.com/our/dogs"
+    error_message = "It is pulled from where it is."
   }
 }
 

@@ -79,6 +79,12 @@ override_resource {
 }
 
 override_resource {
+  target          = module.image.aws_iam_role.this
+  override_during = plan
+  values          = { id = "dogbreed-local-serving-image", arn = "arn:aws:iam::123456789012:role/dogbreed-local-serving-image" }
+}
+
+override_resource {
   target          = module.endpoint.aws_iam_role.this
   override_during = plan
   values          = { id = "dogbreed-local-endpoint", arn = "arn:aws:iam::123456789012:role/dogbreed-local-endpoint" }

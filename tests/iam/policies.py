@@ -14,7 +14,12 @@ from policy_sentry.analysis.expand import expand
 Policy = dict[str, Any]
 
 # Their kinds sound like it, but nobody is allowed anything by them.
-ALLOW_NOTHING = {"aws_appautoscaling_policy", "aws_iam_instance_profile", "aws_iam_openid_connect_provider"}
+ALLOW_NOTHING = {
+    "aws_appautoscaling_policy",
+    "aws_ecr_lifecycle_policy",
+    "aws_iam_instance_profile",
+    "aws_iam_openid_connect_provider",
+}
 
 REPOSITORY = Path(__file__).parents[2]
 HERE = Path(__file__).parent

@@ -78,6 +78,22 @@ ROLES: dict[str, list[Grant]] = {
             "the serving image",
         ),
     ],
+    f"{PREFIX}-serving-image": [
+        Grant("s3:GetObject s3:GetObjectVersion", f"{ARTIFACTS}/source/*.zip", "what the image is built from"),
+        Grant("kms:Decrypt", KEY, "the bucket is encrypted", THROUGH_S3),
+        Grant(
+            "logs:CreateLogStream logs:PutLogEvents",
+            f"{LOG_GROUP}:/aws/codebuild/{PREFIX}-serving-image:*",
+            "the builds' log",
+        ),
+        Grant("ecr:GetAuthorizationToken", EVERYTHING, "knows no resource; what it opens, the next line bounds"),
+        Grant(
+            "ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:CompleteLayerUpload ecr:InitiateLayerUpload "
+            "ecr:PutImage ecr:UploadLayerPart",
+            OWN_IMAGE,
+            "pushes the serving image; deletes none, and tags are immutable",
+        ),
+    ],
     f"{PREFIX}-training": [
         Grant("s3:ListBucket", DATA, "finds the photographs", {"s3:prefix": "datasets/*"}),
         Grant("s3:GetObject", f"{DATA}/datasets/*", "reads the photographs"),
@@ -223,6 +239,12 @@ ONLY_ON_AWS: dict[str, dict[str, str]] = {
         "logs:DescribeLogStreams": f"{_ROLES_PAGE}, CreateTrainingJob",
         "s3:DeleteObject": 'SageMaker AI Developer Guide, "Checkpoints in Amazon SageMaker AI": deletions are mirrored',
     },
+    # The stand-in builds no image: it serves with the checkout.
+    f"{PREFIX}-serving-image": {
+        row.actions: 'CodeBuild User Guide, "Allow CodeBuild to interact with other AWS services"; ECR User Guide, '
+        '"IAM permissions for pushing an image to an Amazon ECR private repository"'
+        for row in ROLES[f"{PREFIX}-serving-image"]
+    },
     # Nobody works in the notebook on the stand-in, which keeps its record and starts nothing.
     f"{PREFIX}-notebook": {
         row.actions: f"{_ROLES_PAGE}, CreateNotebookInstance; what somebody does there by hand"
@@ -239,6 +261,15 @@ TRUSTS: dict[str, list[Trust]] = {
     f"{PREFIX}-endpoint": _SAGEMAKER,
     f"{PREFIX}-training": _SAGEMAKER,
     f"{PREFIX}-notebook": _SAGEMAKER,
+    f"{PREFIX}-serving-image": [
+        Trust(
+            "codebuild.amazonaws.com",
+            "sts:AssumeRole",
+            "acts for every customer, and in this account for one project",
+            FOR_THIS_ACCOUNT
+            | {"aws:SourceArn": f"arn:aws:codebuild:us-east-1:{ACCOUNT}:project/{PREFIX}-serving-image"},
+        )
+    ],
     f"{PREFIX}-ec2-run-a": [Trust("ec2.amazonaws.com", "sts:AssumeRole", "the run's instance")],
 }
 
@@ -263,8 +294,8 @@ ON_RESOURCES: dict[str, list[Trust]] = {
             "kms:Decrypt kms:DescribeKey kms:Encrypt kms:GenerateDataKey* kms:ReEncrypt*",
             "encrypted log groups",
             {
-                "kms:EncryptionContext:aws:logs:arn": f"{LOG_GROUP}:/aws/lambda/{PREFIX}-predict "
-                f"{LOG_GROUP}:/aws/sagemaker/Endpoints/{PREFIX}"
+                "kms:EncryptionContext:aws:logs:arn": f"{LOG_GROUP}:/aws/codebuild/{PREFIX}-serving-image "
+                f"{LOG_GROUP}:/aws/lambda/{PREFIX}-predict {LOG_GROUP}:/aws/sagemaker/Endpoints/{PREFIX}"
             },
         ),
         Trust(

@@ -8,6 +8,8 @@ from tests.iam.reviewed import ACCOUNT, EC2, EVERYTHING, LOG_GROUP, PREFIX, SAGE
 STATES = f"arn:aws:s3:::terraform-state-{ACCOUNT}"
 IAM = f"arn:aws:iam::{ACCOUNT}"
 KMS = f"arn:aws:kms:us-east-1:{ACCOUNT}"
+CODEBUILD = f"arn:aws:codebuild:us-east-1:{ACCOUNT}"
+ECR = f"arn:aws:ecr:us-east-1:{ACCOUNT}"
 LAMBDA = f"arn:aws:lambda:us-east-1:{ACCOUNT}"
 ALARM = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm"
 SCALABLE_TARGETS = f"arn:aws:application-autoscaling:us-east-1:{ACCOUNT}:scalable-target/*"
@@ -55,13 +57,20 @@ _READ = [
         "the function; not its answers: no InvokeFunction",
     ),
     Grant(
+        "ecr:DescribeRepositories ecr:GetLifecyclePolicy ecr:ListTagsForResource",
+        f"{ECR}:repository/{PREFIX}-*",
+        "the repository of serving images; pulls none",
+    ),
+    Grant("codebuild:BatchGetProjects", f"{CODEBUILD}:project/{PREFIX}-*", "the project that builds them"),
+    Grant(
         "cloudwatch:DescribeAlarms cloudwatch:GetDashboard cloudwatch:ListTagsForResource",
         f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{PREFIX} {ALARM}:{PREFIX}-*",
         "alarms and the dashboard",
     ),
     Grant(
         "logs:ListTagsForResource",
-        f"{LOG_GROUP}:/aws/lambda/{PREFIX}-* {LOG_GROUP}:/aws/sagemaker/Endpoints/{PREFIX}",
+        f"{LOG_GROUP}:/aws/codebuild/{PREFIX}-* {LOG_GROUP}:/aws/lambda/{PREFIX}-* "
+        f"{LOG_GROUP}:/aws/sagemaker/Endpoints/{PREFIX}",
         "tags of log groups; no log line",
     ),
     Grant("sns:GetTopicAttributes sns:ListTagsForResource", f"arn:aws:sns:us-east-1:{ACCOUNT}:{PREFIX}-*", "the topic"),
@@ -122,6 +131,12 @@ ROLES: dict[str, list[Grant]] = {
             f"{IAM}:role/{PREFIX}-*",
             "gives its roles to these two services",
             {"iam:PassedToService": "lambda.amazonaws.com sagemaker.amazonaws.com"},
+        ),
+        Grant(
+            "iam:PassRole",
+            f"{IAM}:role/{PREFIX}-serving-image",
+            "builds of the image run under their own role and under no other",
+            {"iam:PassedToService": "codebuild.amazonaws.com"},
         ),
         Grant(
             "iam:CreateServiceLinkedRole",
@@ -198,10 +213,22 @@ ROLES: dict[str, list[Grant]] = {
             f"{LAMBDA}:function:{PREFIX}-*",
             "makes, changes and ends the function; calls it never",
         ),
+        Grant(
+            "ecr:CreateRepository ecr:DeleteLifecyclePolicy ecr:DeleteRepository ecr:PutImageScanningConfiguration "
+            "ecr:PutImageTagMutability ecr:PutLifecyclePolicy ecr:TagResource ecr:UntagResource",
+            f"{ECR}:repository/{PREFIX}-*",
+            "makes, changes and ends the repository; pushes no image",
+        ),
+        Grant(
+            "codebuild:CreateProject codebuild:DeleteProject codebuild:UpdateProject",
+            f"{CODEBUILD}:project/{PREFIX}-*",
+            "makes, changes and ends the project; starts no build",
+        ),
         # Logs, alarms, alerts and parameters: settings alone
         Grant(
             "logs:AssociateKmsKey logs:CreateLogGroup logs:DeleteLogGroup logs:DeleteRetentionPolicy "
             "logs:DisassociateKmsKey logs:PutRetentionPolicy logs:TagResource logs:UntagResource",
+            f"{LOG_GROUP}:/aws/codebuild/{PREFIX}-* {LOG_GROUP}:/aws/codebuild/{PREFIX}-*:* "
             f"{LOG_GROUP}:/aws/lambda/{PREFIX}-* {LOG_GROUP}:/aws/lambda/{PREFIX}-*:* "
             f"{LOG_GROUP}:/aws/sagemaker/Endpoints/{PREFIX} {LOG_GROUP}:/aws/sagemaker/Endpoints/{PREFIX}:*",
             "makes, changes and ends log groups; no log line",

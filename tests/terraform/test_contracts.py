@@ -1,6 +1,7 @@
 """The seams between HCL and the rest: each name and shape has one home, and the other side agrees with it."""
 
 import ast
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import hcl2
 import pytest
 from hcl2.utils import SerializationOptions
 
+from local_aws.endpoints import _refuse_unknown_image
+from local_aws.environment import ACCOUNT_ID, REGION
 from ops.release import EMPTY, KEPT_RELEASES, with_count, with_release
 
 REPOSITORY = Path(__file__).parents[2]
@@ -109,6 +112,29 @@ def test_terraform_and_deploy_call_the_empty_list_the_same() -> None:
     assert values == {"releases": EMPTY, "instance_counts": EMPTY, "serving": "on"}
 
 
+def test_terraform_takes_the_tag_that_make_image_writes_and_nothing_else() -> None:
+    (expression,) = (block["tag_pattern"] for block in load(ROOT / "image.tf")["locals"])
+    assert re.search(expression, hashlib.sha256(b"").hexdigest())
+    for tag in ("", "none", "latest", DIGEST.upper(), DIGEST[1:], f"{DIGEST}0", f"{DIGEST} "):
+        assert not re.search(expression, tag)
+
+
+def test_a_build_is_told_all_that_its_commands_ask_for() -> None:
+    buildspec = (ROOT / "modules" / "image" / "buildspec.yml").read_text()
+    resources = load(ROOT / "modules" / "image" / "build.tf")["resource"]
+    (project,) = (block["aws_codebuild_project"]["this"] for block in resources if "aws_codebuild_project" in block)
+    told = {variable["name"] for variable in project["environment"][0]["environment_variable"]}
+    told |= set(re.findall(r'\{"name": "(\w+)", "value": tag', (REPOSITORY / "ops" / "image.py").read_text()))
+    assert set(re.findall(r"\$\{?([A-Z_]+)", buildspec)) == told
+
+
+def test_only_the_stand_in_names_its_image_and_one_that_it_runs() -> None:
+    named = {path.stem: load(path).get("serving_image_uri") for path in ENVIRONMENTS}
+    assert {environment for environment, uri in named.items() if uri} == {"local"}
+    _refuse_unknown_image(named["local"])
+    assert named["local"].startswith(f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/dogbreed-local-serving:")
+
+
 def test_outputs_are_what_make_and_ops_read() -> None:
     assert set(blocks(ROOT / "outputs.tf", "output")) == {
         "region",
@@ -123,6 +149,10 @@ def test_outputs_are_what_make_and_ops_read() -> None:
         "releases_parameter",
         "serving_parameter",
         "instance_counts_parameter",
+        "image_repository_url",
+        "image_project_name",
+        "image_parameter",
+        "serving_image_uri",
         "notebook_name",
         "key_arn",
         "training_network",

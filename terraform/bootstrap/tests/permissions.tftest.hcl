@@ -48,6 +48,12 @@ run "roles" {
         condition = { StringEquals = { "iam:PassedToService" = ["lambda.amazonaws.com", "sagemaker.amazonaws.com"] } }
       },
       {
+        sid       = "PassRoleOfImageBuilds"
+        actions   = ["iam:PassRole"]
+        resources = ["arn:aws:iam::123456789012:role/dogbreed-prod-serving-image"]
+        condition = { StringEquals = { "iam:PassedToService" = "codebuild.amazonaws.com" } }
+      },
+      {
         sid       = "MakeServiceLinkedRoleOfAccessAnalyzer"
         actions   = ["iam:CreateServiceLinkedRole"]
         resources = ["arn:aws:iam::123456789012:role/aws-service-role/access-analyzer.amazonaws.com/*"]
@@ -89,7 +95,7 @@ run "roles" {
 
   assert {
     condition = alltrue(flatten([for statement in jsondecode(data.aws_iam_policy_document.read["prod"].json).Statement : [
-      for action in flatten([statement.Action]) : can(regex("^[a-z0-9-]+:(Describe|Get|List|View)[A-Za-z]+$", action))
+      for action in flatten([statement.Action]) : can(regex("^[a-z0-9-]+:(BatchGet|Describe|Get|List|View)[A-Za-z]+$", action))
     ]]))
     error_message = "The plan role changes nothing."
   }

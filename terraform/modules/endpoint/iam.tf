@@ -3,7 +3,7 @@
 
 locals {
   # <account>.dkr.ecr.<region>.amazonaws.com/<repository>
-  image = regex("^(?P<account_id>[0-9]+)\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.amazonaws\\.com/(?P<repository>[^:@]+)", var.image_uri)
+  image = regex("^(?P<account_id>[0-9]+)\\.dkr\\.ecr\\.(?P<region>[a-z0-9-]+)\\.amazonaws\\.com/(?P<repository>.+)$", var.image_repository_url)
 
   log_group_arn = "arn:${var.account.partition}:logs:${var.account.region}:${var.account.id}:log-group:${aws_cloudwatch_log_group.this.name}"
   alarm_arns = [for alarm in aws_cloudwatch_metric_alarm.rollback :

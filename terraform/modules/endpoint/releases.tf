@@ -56,6 +56,11 @@ resource "aws_sagemaker_model" "this" {
 
   lifecycle {
     create_before_destroy = true
+
+    precondition {
+      condition     = var.image_uri != null || each.key != var.releases[0].run_id # one of them says it
+      error_message = "No serving image is built yet: run `make image ENV=…`."
+    }
   }
 
   depends_on = [aws_iam_role_policy.this]

@@ -29,7 +29,12 @@ variable "artifacts_bucket" {
 }
 
 variable "image_uri" {
-  description = "Serving image in ECR, by tag or digest."
+  description = "Serving image in ECR, by tag or digest. Null: there is none yet, and so no release."
+  type        = string
+}
+
+variable "image_repository_url" {
+  description = "Repository that the role may pull the image from: <account>.dkr.ecr.<region>.amazonaws.com/<repository>."
   type        = string
 }
 
