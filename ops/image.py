@@ -32,7 +32,7 @@ def make_image(session: boto3.Session, outputs: dict[str, Any], source: bytes) -
 
     Raises ToolError: the environment names an image of its own, or the build failed; the parameter is then as it was.
     """
-    if named := outputs["serving_image_uri"]:
+    if named := outputs.get("serving_image_uri"):  # Terraform leaves out what is null
         raise ToolError(f"No image needs to be built here: this environment's file says that {named} serves.")
     tag = hashlib.sha256(source).hexdigest()
     uri = f"{outputs['image_repository_url']}:{tag}"

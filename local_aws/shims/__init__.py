@@ -14,6 +14,7 @@ ALL = (
     budgets.add_update_budget,
     budgets.read_back_subscribers,
     codebuild.add_update_project,
+    codebuild.delete_projects_by_arn,
     ec2.describe_every_rule,
     ec2.keep_tags_of_a_template_out_of_it,
     ec2.run_instances_as_their_template_says,

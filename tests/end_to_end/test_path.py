@@ -171,6 +171,7 @@ def test_what_is_refused_loses_nothing(deployed: Journey) -> None:
     assert deployed.refuse("predict", "IMAGE=nothing.jpg").startswith("Cannot read the photograph nothing.jpg")
     assert deployed.refuse("data").startswith("Say which photographs")
     assert deployed.refuse("data", "DATA=/nowhere").startswith("There is no folder /nowhere")
+    assert deployed.refuse("image").startswith("No image needs to be built here")
     assert "There is no environment 'staging'" in deployed.refuse("plan", "ENV=staging")
     assert deployed.refuse("destroy") == "Nothing was destroyed."
     assert deployed.releases() == before

@@ -56,21 +56,24 @@ def update_of_a_budget() -> None:
 
 @probe(shims.codebuild.add_update_project)
 def update_of_a_project() -> None:
-    codebuild = client("codebuild")
-    project = {
-        "name": "dogs",
-        "source": {"type": "S3", "location": "a-bucket/a.zip", "buildspec": "version: 0.2"},
-        "artifacts": {"type": "NO_ARTIFACTS"},
-        "environment": {"type": "LINUX_CONTAINER", "image": "some", "computeType": "BUILD_GENERAL1_SMALL"},
-        "serviceRole": "arn:aws:iam::123456789012:role/dogs",
-    }
-    codebuild.create_project(**project, timeoutInMinutes=30)
-    tags = [{"key": "Commit", "value": "abc"}]
-    codebuild.update_project(name="dogs", tags=tags, source={**project["source"], "buildspec": "version: 0.1"})
-    (found,) = codebuild.batch_get_projects(names=["dogs"])["projects"]
-    assert (found["tags"], found["source"]["buildspec"]) == (tags, "version: 0.1")
-    assert (found["environment"]["image"], found["timeoutInMinutes"]) == ("some", 30)
+    codebuild, arn = _project()
+    for name, commit in (("dogs", "abc"), (arn, "def")):
+        tags = [{"key": "Commit", "value": commit}]
+        codebuild.update_project(name=name, tags=tags, timeoutInMinutes=30)
+        (found,) = codebuild.batch_get_projects(names=["dogs"])["projects"]
+        assert (found["name"], found["tags"], found["timeoutInMinutes"]) == ("dogs", tags, 30)
+        assert found["environment"]["image"] == "some"
     assert error_code(codebuild.update_project, name="cats", tags=tags) == "ResourceNotFoundException"
+
+
+@probe(shims.codebuild.delete_projects_by_arn)
+def end_of_a_project() -> None:
+    codebuild, arn = _project()
+    codebuild.delete_project(name=arn)
+    assert codebuild.list_projects()["projects"] == []
+    _project()
+    codebuild.delete_project(name="dogs")
+    assert codebuild.list_projects()["projects"] == []
 
 
 @probe(shims.ec2.describe_every_rule)
@@ -191,6 +194,19 @@ _COST_BUDGET = {
     "TimeUnit": "MONTHLY",
     "BudgetLimit": {"Amount": "50", "Unit": "USD"},
 }
+
+
+def _project() -> tuple[Any, str]:
+    """(client, ARN of a project)"""
+    codebuild = client("codebuild")
+    made = codebuild.create_project(
+        name="dogs",
+        source={"type": "S3", "location": "a-bucket/a.zip"},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={"type": "LINUX_CONTAINER", "image": "some", "computeType": "BUILD_GENERAL1_SMALL"},
+        serviceRole="arn:aws:iam::123456789012:role/dogs",
+    )
+    return codebuild, made["project"]["arn"]
 
 
 def _budget(**more: Any) -> Any:

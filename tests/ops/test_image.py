@@ -26,7 +26,6 @@ OUTPUTS = {
     "image_parameter": "/dogbreed/test/image",
     "image_project_name": "dogbreed-test-serving-image",
     "image_repository_url": "123456789012.dkr.ecr.us-east-1.amazonaws.com/dogbreed-test-serving",
-    "serving_image_uri": None,
 }
 URI = f"{OUTPUTS['image_repository_url']}:{TAG}"
 MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}
