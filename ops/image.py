@@ -60,10 +60,11 @@ def is_in_registry(session: boto3.Session, uri: str) -> bool:
 def build(session: boto3.Session, outputs: dict[str, Any], tag: str, source: bytes) -> None:
     """Have CodeBuild build and push the image, and show its log as it grows. Raises ToolError."""
     bucket, key = outputs["artifacts_bucket"], f"source/{tag}.zip"
-    session.client("s3").put_object(Bucket=bucket, Key=key, Body=source)
+    uploaded = session.client("s3").put_object(Bucket=bucket, Key=key, Body=source)
     started = session.client("codebuild").start_build(
         projectName=outputs["image_project_name"],
         sourceLocationOverride=f"{bucket}/{key}",
+        sourceVersion=uploaded["VersionId"],  # whoever may write there too, cannot slip in another one
         environmentVariablesOverride=[{"name": "IMAGE_TAG", "value": tag, "type": "PLAINTEXT"}],
     )["build"]
     print(f"Build {started['id']} started.", flush=True)
@@ -85,7 +86,7 @@ def follow(session: boto3.Session, build_id: str) -> dict[str, Any]:
         if found["currentPhase"] != phase:
             phase = found["currentPhase"]
             print(f"Phase {phase}", flush=True)
-        token = print_log(logs, found["logs"], token)
+        token = print_log(logs, found.get("logs", {}), token)
         if found["buildStatus"] != "IN_PROGRESS":
             return dict(found)
         time.sleep(POLL_SECONDS)

@@ -85,7 +85,7 @@ _READ = [
     Grant(
         "ssm:GetParameter ssm:GetParameters ssm:ListTagsForResource",
         f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/dogbreed/local/*",
-        "the environment's two parameters",
+        "the environment's parameters",
     ),
     Grant(
         "application-autoscaling:ListTagsForResource", SCALABLE_TARGETS, "targets are named by a number that AWS gives"
@@ -263,7 +263,7 @@ ROLES: dict[str, list[Grant]] = {
         Grant(
             "ssm:AddTagsToResource ssm:DeleteParameter ssm:PutParameter ssm:RemoveTagsFromResource",
             f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/dogbreed/local/*",
-            "its two parameters",
+            "its parameters",
         ),
         # The private network, by tags
         Grant(

@@ -93,7 +93,9 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
     monkeypatch.setattr(image, "POLL_SECONDS", 0)
     with moto.mock_aws():
         session = boto3.Session(region_name="us-east-1")
-        session.client("s3").create_bucket(Bucket="artifacts")
+        s3 = session.client("s3")
+        s3.create_bucket(Bucket="artifacts")
+        s3.put_bucket_versioning(Bucket="artifacts", VersioningConfiguration={"Status": "Enabled"})
         session.client("ecr").create_repository(repositoryName="dogbreed-test-serving", imageTagMutability="IMMUTABLE")
         session.client("ssm").put_parameter(Name=OUTPUTS["image_parameter"], Value="none", Type="String")
         yield session
@@ -115,12 +117,13 @@ def test_an_image_is_built_from_its_own_source_and_then_used(
     play(monkeypatch, builds)
     assert make_image(session, OUTPUTS, SOURCE) == URI
     assert tag_in_use(session) == TAG
+    version = builds.request.pop("sourceVersion")
     assert builds.request == {
         "projectName": "dogbreed-test-serving-image",
         "sourceLocationOverride": f"artifacts/source/{TAG}.zip",
         "environmentVariablesOverride": [{"name": "IMAGE_TAG", "value": TAG, "type": "PLAINTEXT"}],
     }
-    source = session.client("s3").get_object(Bucket="artifacts", Key=f"source/{TAG}.zip")
+    source = session.client("s3").get_object(Bucket="artifacts", Key=f"source/{TAG}.zip", VersionId=version)
     assert source["Body"].read() == SOURCE
     assert capsys.readouterr().out.splitlines() == [
         "Build dogs:1 started.",
