@@ -70,21 +70,6 @@ def add_tags_of_budgets() -> None:
     BudgetsResponse.untag_resource = untag_resource
 
 
-def add_update_budget() -> None:
-    """Answer UpdateBudget, which the provider calls even where only a tag differs.
-
-    Moto (up to 5.2.5) has no UpdateBudget: 500.
-    """
-
-    def update_budget(self: BudgetsResponse) -> str:
-        account_id, changed = self._get_param("AccountId"), self._get_param("NewBudget")
-        self.backend.describe_budget(account_id, changed["BudgetName"])  # NotFoundException for an unknown one
-        self.backend.budgets[account_id][changed["BudgetName"]].budget.update(changed)
-        return "{}"
-
-    BudgetsResponse.update_budget = update_budget
-
-
 def _tags(response: BudgetsResponse) -> dict[str, str]:
     _, account_id, name = response._get_param("ResourceARN").rsplit(":", 2)
     tags: dict[str, str] = response.backend.budgets[account_id][name.removeprefix("budget/")].tags

@@ -16,17 +16,6 @@ def tags_of_budgets() -> None:
     assert budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"] == [{"Key": "Commit", "Value": "abc"}]
 
 
-@probe(shims.budgets.add_update_budget)
-def an_updated_budget() -> None:
-    budgets, account = _budget(), {"AccountId": "123456789012"}
-    changed = {"BudgetName": "dogs", "BudgetType": "COST", "TimeUnit": "MONTHLY"}
-    limit = {"Amount": "70", "Unit": "USD"}
-    budgets.update_budget(**account, NewBudget={**changed, "BudgetLimit": limit})
-    assert budgets.describe_budget(**account, BudgetName="dogs")["Budget"]["BudgetLimit"] == limit
-    unknown = {**changed, "BudgetName": "cats", "BudgetLimit": limit}
-    assert error_code(budgets.update_budget, **account, NewBudget=unknown) == "NotFoundException"
-
-
 @probe(shims.budgets.read_back_subscribers)
 def subscribers_of_a_budget() -> None:
     notification = {"NotificationType": "FORECASTED", "ComparisonOperator": "GREATER_THAN", "Threshold": 100.0}
