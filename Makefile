@@ -10,7 +10,7 @@ ifeq ($(findstring |$(ENV)|,$(foreach name,$(ENVIRONMENTS),|$(name)|)),)
 $(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
 endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
-export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS
+export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS
 
 LOCAL_AWS_HOME ?= build/local_aws
 override LOCAL_AWS_HOME := $(abspath $(LOCAL_AWS_HOME))
@@ -45,10 +45,11 @@ help: ## list the targets
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --require-hashes -r requirements.txt
 	@touch $@
 
-# iam-simulate, which the tests of policies ask; npm comes with the Python packages.
+# iam-simulate, which the tests of policies ask, and autocannon, which loads servers; npm comes with the Python packages.
 NODE_MODULES := tests/iam/node_modules/.package-lock.json
-$(NODE_MODULES): tests/iam/package-lock.json .venv/installed
-	@.venv/bin/npm ci --prefix tests/iam --ignore-scripts --no-audit --no-fund --silent
+LOAD_GENERATOR := tests/benchmarks/node_modules/.package-lock.json
+$(NODE_MODULES) $(LOAD_GENERATOR): tests/%/node_modules/.package-lock.json: tests/%/package-lock.json .venv/installed
+	@.venv/bin/npm ci --prefix tests/$* --ignore-scripts --no-audit --no-fund --silent
 
 # checkov pins an old boto3.
 .venv-checkov/installed: requirements-checkov.txt .venv/installed
@@ -56,18 +57,27 @@ $(NODE_MODULES): tests/iam/package-lock.json .venv/installed
 	@.venv/bin/uv pip install --quiet --python .venv-checkov/bin/python --require-hashes -r requirements-checkov.txt
 	@touch $@
 
+# The seed's server: what its lock names, and all the rest, PyTorch above all, from .venv.
+.venv-torchserve/installed: requirements-torchserve.txt .venv/installed
+	@python3 -m venv .venv-torchserve
+	@.venv/bin/uv pip install --quiet --python .venv-torchserve/bin/python --no-deps --require-hashes \
+		-r requirements-torchserve.txt
+	@$(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		>"$$(.venv-torchserve/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rest.pth"
+	@touch $@
+
 .PHONY: setup
 setup: .venv/installed ## install what the project needs into .venv
 	@ops/check_tools.sh
 
 .PHONY: lock
-lock: setup ## resolve the requirements afresh, here and for checkov, tests/iam and the serving image
-	@for name in requirements requirements-checkov; do \
+lock: setup ## resolve the requirements afresh, here, for checkov, TorchServe, the serving image and what runs on Node
+	@for name in requirements requirements-checkov "--no-deps requirements-torchserve" \
+		"--constraint requirements.txt inference/requirements"; do \
 		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-			$$name.in -o $$name.txt; done
-	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--constraint requirements.txt inference/requirements.in -o inference/requirements.txt
-	@.venv/bin/npm install --prefix tests/iam --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --silent
+			$$name.in -o $${name##* }.txt; done
+	@for folder in tests/iam tests/benchmarks; do .venv/bin/npm install --prefix $$folder --package-lock-only \
+		--ignore-scripts --omit-lockfile-registry-resolved --silent; done
 
 .PHONY: up
 up: setup ## start the stand-in cloud on this machine [PORT=<one of your own>]
@@ -157,8 +167,12 @@ test: setup $(NODE_MODULES) .venv-checkov/installed ## run the tests [TESTS=<fil
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup $$TESTS
 
 .PHONY: verify
-verify: setup ## run what is sampled in the tests with its full counts, and print the figures [TESTS=…]
+verify: setup .venv-torchserve/installed ## run what is sampled in the tests with its full counts, and print the figures [TESTS=…]
 	@$(PYTHON) -m pytest --full -m "counts or full" --timeout 1800 $$TESTS
+
+.PHONY: bench-serving
+bench-serving: setup .venv-torchserve/installed $(LOAD_GENERATOR) ## measure the endpoint beside the seed's [DATA=<folder>] [ROUNDS=3]
+	@$(PYTHON) -m tests.benchmarks.serving --data "$$DATA" --rounds "$${ROUNDS:-3}"
 
 .PHONY: lint
 lint: setup ## check style, format and types
