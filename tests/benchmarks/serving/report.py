@@ -132,7 +132,7 @@ def plot(backbones: Mapping[str, Figures], path: Path) -> None:
             heights = [value(figures["contenders"][name]) for figures in backbones.values()]
             positions = [group + (place - 1.5) * width for group in range(len(backbones))]
             bars = axis.bar(positions, heights, width, label=label, color=COLOURS[place])
-            axis.bar_label(bars, fmt="{:.3g}", fontsize=7)
+            axis.bar_label(bars, [f"{height:.{0 if height >= 100 else 1}f}" for height in heights], fontsize=7)
         axis.set_xticks(range(len(backbones)), backbones, fontsize=8)
         axis.set_title(title, fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
