@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tests.benchmarks.serving.measure import direct_calls, measure, served_accuracy
+from tests.benchmarks.serving.measure import added_by_the_server, measure, served_accuracy
 from tests.benchmarks.serving.report import OURS, SEED_HERE, TORCHSERVE, summarise, write_report
 from tests.benchmarks.serving.servers import (
     REPOSITORY,
@@ -64,7 +64,6 @@ def run_round(backbone: str, images: list[str]) -> dict[str, Any]:
             take(name, torchserve(base / "seed", folder, workers))
     take(SEED_HERE, seed_under_our_server(base / "seed"))
     take(OURS, ours(base / "ours"))
-    found[OURS] |= direct_calls(base / "ours" / "model", images)
     return found
 
 
@@ -81,10 +80,10 @@ def main() -> None:
         figures = {}
         for backbone, reference in made["references"].items():
             rounds = [run_round(backbone, made["send"]) for _ in range(arguments.rounds)]
-            served = served_accuracy(
-                ours(WORK / backbone / "ours"), reference["test"], WORK / backbone / "accuracy.log"
-            )
-            figures[backbone] = summarise(rounds, served, reference["top1"])
+            mine, log = ours(WORK / backbone / "ours"), WORK / backbone / "more.log"
+            overhead = added_by_the_server(mine, made["send"], log)
+            served = served_accuracy(mine, reference["test"], log)
+            figures[backbone] = summarise(rounds, overhead, served, reference["top1"])
     except ServerError as error:
         sys.exit(str(error))
     write_report(figures, f"Photographs: {made['photographs']}. Rounds: {arguments.rounds}.", OUT / "serving")

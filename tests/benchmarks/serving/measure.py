@@ -12,7 +12,7 @@ from tests.benchmarks.serving.servers import REPOSITORY, Contender, Server, Serv
 HERE = Path(__file__).parent
 NODE = Path(sys.executable).with_name("node")
 CLIENTS = (1, 8, 32)
-LOAD_SECONDS = 4
+LOAD_SECONDS = 3
 WARM_UP_REQUESTS = 48
 PINGS = 500
 MIB = 1 << 20
@@ -50,10 +50,13 @@ def load(server: Server, images: Sequence[str], clients: int, **extent: float) -
     return found | {"cpu_ms_per_request": 1000 * (server.cpu_seconds() - cpu_seconds) / found["answered"]}
 
 
-def direct_calls(model_dir: Path, images: Sequence[str]) -> dict[str, float]:
-    """`direct.py` in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.serving.direct", str(model_dir), str(LOAD_SECONDS), *images]
-    found: dict[str, float] = json.loads(subprocess.check_output(command, cwd=REPOSITORY))
+def added_by_the_server(contender: Contender, images: Sequence[str], log: Path) -> dict[str, float]:
+    """What our server adds to the handlers and to the engine's call, in milliseconds: see `direct.py`."""
+    with serving(contender, log) as server:
+        server.wait_until_ready(Path(images[0]).read_bytes())
+        model_dir = str(contender.base_dir / "model")
+        command = [sys.executable, "-m", "tests.benchmarks.serving.direct", str(server.port), model_dir, *images]
+        found: dict[str, float] = json.loads(subprocess.check_output(command, cwd=REPOSITORY))
     return found
 
 

@@ -23,11 +23,11 @@ COLOURS = ("#c9b8a8", "#a88f78", "#7d9db5", "#d9622b")
 Figures = Mapping[str, Any]
 
 
-def summarise(rounds: Sequence[Figures], served: Figures, reference_top1: float) -> dict[str, Any]:
+def summarise(rounds: Sequence[Figures], overhead: Figures, served: Figures, reference_top1: float) -> dict[str, Any]:
     """A backbone's figures: ours against the better of TorchServe's two in each figure, and all medians.
 
-    `rounds` has the figures by contender; `served` the endpoint's `top1` (0 to 1) and precision; `reference_top1` is
-    what the same weights get right in PyTorch and fp32.
+    `rounds` has the figures by contender; `overhead` what the server adds; `served` the endpoint's `top1` (0 to 1) and
+    precision; `reference_top1` is what the same weights get right in PyTorch and fp32.
     """
     contenders = medians(rounds)
     mine, seeds = contenders[OURS], [contenders[name] for name in TORCHSERVE]
@@ -38,8 +38,7 @@ def summarise(rounds: Sequence[Figures], served: Figures, reference_top1: float)
         / max(seed["clients_32"]["requests_per_second"] for seed in seeds),
         "rss_ratio": mine["pss_mib"] / min(seed["pss_mib"] for seed in seeds),
         "ready_seconds": mine["ready_seconds"],
-        "overhead_ms": p50_ms - mine["handlers_ms"],
-        "overhead_over_engine_ms": p50_ms - mine["engine_ms"],
+        **overhead,
         "p99_over_p50_at_8_clients": mine["clients_8"]["p99_ms"] / mine["clients_8"]["p50_ms"],
         "top1_drop_points": 100 * (reference_top1 - served["top1"]),
         "top1": {"fp32_torch": reference_top1, "served": served["top1"]},
