@@ -30,6 +30,9 @@ def tags_of_scalable_targets() -> None:
     arn = scaling.register_scalable_target(**target, Tags={"Project": "dogbreed"})["ScalableTargetARN"]
     scaling.register_scalable_target(**target)  # a change of bounds leaves the tags
     assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"Project": "dogbreed"}
+    scaling.tag_resource(ResourceARN=arn, Tags={"Commit": "abc"})
+    scaling.untag_resource(ResourceARN=arn, TagKeys=["Project"])
+    assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"Commit": "abc"}
 
 
 @probe(shims.lambda_.add_provisioned_concurrency)
