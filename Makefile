@@ -77,7 +77,8 @@ lock: setup ## resolve the requirements afresh, here, for checkov, TorchServe, t
 		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			$$name.in -o $${name##* }.txt; done
 	@for folder in tests/iam tests/benchmarks; do .venv/bin/npm install --prefix $$folder --package-lock-only \
-		--ignore-scripts --omit-lockfile-registry-resolved --silent; done
+		--ignore-scripts --omit-lockfile-registry-resolved --silent; \
+		$(PYTHON) -m tests.without_funding $$folder/package-lock.json; done
 
 .PHONY: up
 up: setup ## start the stand-in cloud on this machine [PORT=<one of your own>]

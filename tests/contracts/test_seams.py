@@ -88,9 +88,12 @@ def test_lock_files_name_no_address() -> None:
     locks = [*REPOSITORY.glob("requirements*.txt"), REPOSITORY / "inference" / "requirements.txt"]
     assert len(locks) == 5
     for path in locks:
-        text = path.read_text()
-        assert "--hash=sha256:" in text
-        assert "://" not in text
+        assert "--hash=sha256:" in path.read_text()
+    npm_locks = [REPOSITORY / "tests" / name / "package-lock.json" for name in ("iam", "benchmarks")]
+    for path in npm_locks:
+        assert '"integrity": "sha512-' in path.read_text()
+    for path in (*locks, *npm_locks):
+        assert "://" not in path.read_text()
 
 
 @pytest.mark.parametrize(
