@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ from urllib.parse import unquote
 from moto.core.exceptions import JsonRESTError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
+from werkzeug.datastructures import Headers
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response
@@ -30,6 +32,7 @@ from local_aws.home import Home
 from local_aws.training_jobs import TrainingJobs
 
 _SAGEMAKER = "SageMaker."
+_KEPT_ANSWERS = 200  # of a few kilobytes each
 _FUNCTIONS = "/2015-03-31/functions/"
 
 StartResponse = Callable[..., Any]
@@ -49,6 +52,7 @@ class StandIn:
 
     def __init__(self, cloud: Cloud) -> None:
         self._calls = cloud.calls
+        self._answered: OrderedDict[str, tuple[bytes, int, Headers]] = OrderedDict()  # by the id of a client's call
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._training_jobs = TrainingJobs(cloud)
         self._endpoints = Endpoints(cloud)
@@ -65,10 +69,31 @@ class StandIn:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if _comes_from_a_web_page(environ):
             return Response("No web page may use the stand-in.", 403)(environ, start_response)
+        if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] == "/":
+            return self._once(environ)(environ, start_response)
         answer = self._answer(environ)
         if answer is None:
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
         return answer(environ, start_response)
+
+    def _once(self, environ: dict[str, Any]) -> Response:
+        """Answer a call to an API; one that a client repeats, because the answer was lost, as the first time.
+
+        A busy machine drops a connection now and then. The SDKs send the same id with each attempt, and what was made
+        at the first would stand in the way of the second.
+        """
+        call = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
+        is_repeated = not environ.get("HTTP_AMZ_SDK_REQUEST", "attempt=1").startswith("attempt=1")
+        if is_repeated and (before := self._answered.get(call)):
+            return Response(*before)
+        answer = self._answer(environ)
+        if answer is None:
+            answer = Response(*run_wsgi_app(self._moto, environ, buffered=True))
+        if call and answer.status_code < 300:
+            self._answered[call] = (answer.get_data(), answer.status_code, answer.headers)
+            while len(self._answered) > _KEPT_ANSWERS:
+                self._answered.popitem(last=False)
+        return answer
 
     def close(self) -> None:
         for part in (self._training_jobs, self._functions, self._endpoints):
