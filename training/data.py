@@ -1,7 +1,8 @@
 """Image folders: which files belong to which split and class, and what is refused.
 
 A data set is a folder `train|valid|test/<class>/<file>`, or a flat one, `<class>/<file>`. Splits that are missing are
-cut from `train` by a rule that depends on nothing but the files' contents: see `split_missing`.
+cut from `train` by a rule that depends on nothing but the files' contents: see `split_missing`. An image counts once:
+see `drop_copies`.
 """
 
 import hashlib
@@ -10,14 +11,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from PIL import Image
+from torch import Tensor
 
 from inference.engine import cpu_count
-from inference.preprocess import ImageError, Preprocess
+from inference.preprocess import FORMATS, ImageError
 from training.errors import TrainingError
 from training.progress import progress
 
@@ -25,7 +29,7 @@ SPLITS = ("train", "valid", "test")
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SPLIT_SHARE = 0.1
 MAX_BROKEN_SHARE = 0.1
-BATCH_SIZE = 16
+MIN_SIDE_PIXELS = 16  # what is smaller shows no dog: the dots and icons that come with pages saved from the web
 # Enough decoded images to keep the network busy, few enough to be no burden: 64 of 224 x 224 are 10 MB.
 LOOK_AHEAD = 64
 
@@ -34,6 +38,9 @@ Result = TypeVar("Result")
 
 Listing = dict[str, dict[str, list[Path]]]
 """Split -> class -> files, in sorted order."""
+
+Hashes = Mapping[Path, str]
+"""File -> SHA-256 of its content."""
 
 
 class DataError(TrainingError):
@@ -49,11 +56,45 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Copies:
+    """The files that were left out since the same image is there already: copy -> the file that counts.
+
+    `leaks` are copies from one split into another, `duplicates` those within one.
+    """
+
+    duplicates: Mapping[Path, Path]
+    leaks: Mapping[Path, Path]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The three splits, and the class names in the order of their indices."""
 
     classes: tuple[str, ...]
     splits: Mapping[str, Sequence[Sample]]
+    hashes: Hashes
+    copies: Copies
+    splits_made_by_rule: Sequence[str]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of what is trained and tested on: split, class, name and content of every file."""
+        lines = (
+            f"{split}/{self.classes[sample.label]}/{sample.path.name} {self.hashes[sample.path]}\n"
+            for split, samples in self.splits.items()
+            for sample in samples
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def findings(self, broken: "Broken") -> dict[str, Any]:
+        """What there is to say about the data, for the report."""
+        return {
+            "hash": self.hash,
+            "splits_made_by_rule": self.splits_made_by_rule,
+            "broken": [{"file": name_of(path), "reason": reason} for path, reason in broken.files.items()],
+            "duplicates": copies_for_report(self.copies.duplicates),
+            "leaks": copies_for_report(self.copies.leaks),
+        }
 
     @property
     def image_count(self) -> int:
@@ -79,6 +120,19 @@ class Broken:
             )
 
 
+def find_dataset(folder: Path | None, folders: Mapping[str, str | None]) -> Dataset:
+    """The data set of one folder, else of the folders of the splits. Raises DataError."""
+    if folder:
+        return read_dataset(find_splits(folder))
+    given = {split: Path(place) for split, place in folders.items() if place}
+    if "train" not in given:
+        raise DataError("There is no data: give --data FOLDER, or a channel named train.")
+    for split, place in given.items():
+        if not place.is_dir():
+            raise DataError(f"There is no folder {place} for the split {split}.")
+    return read_dataset(given)
+
+
 def find_splits(folder: Path) -> dict[str, Path]:
     """Find the folders of the splits; a flat folder of classes is all `train`. Raises DataError."""
     if not folder.is_dir():
@@ -92,8 +146,19 @@ def find_splits(folder: Path) -> dict[str, Path]:
 
 
 def read_dataset(folders: Mapping[str, Path]) -> Dataset:
-    """List the images of each split's folder, and make the splits that have none. Raises DataError."""
-    return index(split_missing(scan(folders)))
+    """List the images of each split's folder, each once, and make the splits that have none. Raises DataError."""
+    listing = scan(folders)
+    hashes = hash_files(files_of(listing))
+    listing, copies = drop_copies(listing, hashes)
+    made = missing_splits(listing)
+    listing = split_missing(listing, hashes)
+    classes = tuple(sorted(listing["train"]))
+    labels = {name: label for label, name in enumerate(classes)}
+    splits = {
+        split: [Sample(path, labels[name]) for name, files in listing[split].items() for path in files]
+        for split in SPLITS
+    }
+    return Dataset(classes, splits, hashes, copies, made)
 
 
 def scan(folders: Mapping[str, Path]) -> Listing:
@@ -122,7 +187,70 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def split_missing(listing: Listing) -> Listing:
+def name_of(path: Path) -> str:
+    """A file as people find it again: split, class and name, without where all of it lies."""
+    return "/".join(path.parts[-3:])
+
+
+def copies_for_report(copies: Mapping[Path, Path]) -> list[dict[str, str]]:
+    """Copies in the shape in which broken files are reported."""
+    return [{"file": name_of(copy), "reason": f"the same image as {name_of(path)}"} for copy, path in copies.items()]
+
+
+def check_every_class(labels: Tensor, classes: Sequence[str]) -> None:
+    """Raise DataError when a class lost all its training images to broken files."""
+    counts = torch.bincount(labels, minlength=len(classes))
+    if int(counts.min()) == 0:
+        name = classes[int(counts.argmin())]
+        raise DataError(f"None of the training images of the class {name} can be decoded: replace them.")
+
+
+def files_of(listing: Listing) -> list[Path]:
+    """All files of a listing."""
+    return [path for classes in listing.values() for paths in classes.values() for path in paths]
+
+
+def hash_files(paths: Sequence[Path]) -> dict[Path, str]:
+    """The SHA-256 of each file's content."""
+    hashes = threaded(lambda path: hashlib.sha256(path.read_bytes()).hexdigest(), paths)
+    return dict(zip(paths, progress(hashes, len(paths), "hashing"), strict=True))
+
+
+def drop_copies(listing: Listing, hashes: Hashes) -> tuple[Listing, Copies]:
+    """Leave out every file whose content was there before: in `test`, then `valid`, then `train`, in sorted order.
+
+    So what the model is tested on is never trained on, and an image that lies in two classes is in the first of them.
+
+    Raises:
+        DataError: a class has nothing but copies in one split.
+    """
+    first: dict[str, tuple[str, Path]] = {}
+    duplicates: dict[Path, Path] = {}
+    leaks: dict[Path, Path] = {}
+    left: Listing = {}
+    for split in reversed(SPLITS):
+        for name, paths in listing.get(split, {}).items():
+            left.setdefault(split, {})[name] = kept = []
+            for path in paths:
+                owner, original = first.setdefault(hashes[path], (split, path))
+                if original == path:
+                    kept.append(path)
+                else:
+                    (duplicates if owner == split else leaks)[path] = original
+            if not kept:
+                raise DataError(
+                    f"All images of the class {name} in {split} are copies of others, such as {original}: "
+                    "give it images of its own."
+                )
+    return {split: left[split] for split in listing if split in left}, Copies(duplicates, leaks)
+
+
+def missing_splits(listing: Listing) -> list[str]:
+    """The splits that have to be cut from `train`."""
+    return [split for split in ("valid", "test") if not any(listing.get(split, {}).values())]
+
+
+def split_missing(listing: Listing, hashes: Hashes) -> Listing:
     """Cut the splits that are missing from `train`.
 
     The rule: each class's files are ordered by the SHA-256 of their content; the first tenth (rounded up) is `valid`,
@@ -131,12 +259,12 @@ def split_missing(listing: Listing) -> Listing:
     Raises:
         DataError: a class has too few images to give each split one.
     """
-    missing = [split for split in ("valid", "test") if not any(listing.get(split, {}).values())]
+    missing = missing_splits(listing)
     if not missing:
         return listing
     result: Listing = {**listing, "train": {}, **{split: {} for split in missing}}
     for name, files in listing["train"].items():
-        ordered = sorted(files, key=lambda path: (hashlib.sha256(path.read_bytes()).digest(), path.name))
+        ordered = sorted(files, key=hashes.__getitem__)
         share = math.ceil(SPLIT_SHARE * len(ordered))
         if len(ordered) <= share * len(missing):
             raise DataError(
@@ -149,46 +277,14 @@ def split_missing(listing: Listing) -> Listing:
     return result
 
 
-def index(listing: Listing) -> Dataset:
-    """Number the classes in the sorted order of their names."""
-    classes = tuple(sorted(listing["train"]))
-    labels = {name: label for label, name in enumerate(classes)}
-    splits = {
-        split: [Sample(path, labels[name]) for name, files in listing[split].items() for path in files]
-        for split in SPLITS
-    }
-    return Dataset(classes, splits)
-
-
-def read_batches(
-    samples: Sequence[Sample], preprocess: Preprocess, broken: Broken, description: str
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Decode images on all CPUs and yield (pixels [n, size, size, 3], labels [n]) in the order of `samples`.
-
-    Each file is read once and its pixels are dropped with the batch, so memory does not grow with the data set. Files
-    that cannot be decoded go to `broken`. Raises DataError when they are too many.
-    """
-
-    def load(sample: Sample) -> NDArray[np.uint8] | ImageError:
-        try:
-            return preprocess(sample.path.read_bytes())
-        except ImageError as error:
-            return error
-
-    images: list[NDArray[np.uint8]] = []
-    labels: list[int] = []
-    results = progress(threaded(load, samples), len(samples), description)
-    for sample, result in zip(samples, results, strict=True):
-        if isinstance(result, ImageError):
-            broken.add(sample.path, str(result))
-            continue
-        images.append(result)
-        labels.append(sample.label)
-        if len(images) == BATCH_SIZE:
-            yield np.stack(images), np.array(labels)
-            images, labels = [], []
-    if images:
-        yield np.stack(images), np.array(labels)
+def check_size(content: bytes) -> None:
+    """Raise ImageError when the image is too small to show anything; what cannot be opened is left to the decoder."""
+    try:
+        width, height = Image.open(BytesIO(content), formats=FORMATS).size
+    except Exception:  # Pillow raises many kinds, and the decoder turns them into sentences
+        return
+    if min(width, height) < MIN_SIDE_PIXELS:
+        raise ImageError(f"The image has only {width} x {height} pixels.")
 
 
 def threaded(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -2,8 +2,9 @@
 
     python -m training.dataset ~/dogImages build/datasets/dogs
 
-writes build/datasets/dogs/{train,valid,test}/<class>/<file>, without the files that cannot be decoded and with the
-splits that were missing, and the report build/datasets/dogs.json. The images stay where they are.
+writes build/datasets/dogs/{train,valid,test}/<class>/<file>, without the files that cannot be decoded, without copies
+and with the splits that were missing, and the report build/datasets/dogs.json. The images stay where they are. What was
+found out about a file's content is kept in build/datasets/.checked.json and not found out again.
 """
 
 import argparse
@@ -12,12 +13,33 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inference.preprocess import ImageError, decode
-from training.data import SPLITS, Broken, DataError, Listing, find_splits, scan, split_missing, threaded
+from inference.preprocess import MAX_PIXELS, ImageError, decode
+from training.data import (
+    SPLITS,
+    Broken,
+    DataError,
+    Hashes,
+    Listing,
+    check_size,
+    copies_for_report,
+    drop_copies,
+    files_of,
+    find_splits,
+    hash_files,
+    missing_splits,
+    scan,
+    split_missing,
+    threaded,
+)
 from training.progress import progress
+
+CHECKED_NAME = ".checked.json"
+DECODER = f"Pillow {version('pillow')}, {MAX_PIXELS} pixels"  # what one refuses, another may take
 
 
 def prepare(source: Path, target: Path) -> dict[str, Any]:
@@ -28,13 +50,18 @@ def prepare(source: Path, target: Path) -> dict[str, Any]:
     """
     check_target(source, target)
     folders = find_splits(source)
-    given, broken = drop_broken(scan(folders))
-    listing = split_missing(given)
+    scanned = scan(folders)
+    hashes = hash_files(files_of(scanned))
+    intact, broken = drop_broken(scanned, hashes, target.with_name(CHECKED_NAME))
+    given, copies = drop_copies(intact, hashes)
+    listing = split_missing(given, hashes)
     report = {
         "classes": len(listing["train"]),
         "images": {split: sum(map(len, listing[split].values())) for split in SPLITS},
-        "splits_made_by_rule": [split for split in SPLITS if not any(given.get(split, {}).values())],
+        "splits_made_by_rule": missing_splits(given),
         "skipped": [{"file": str(path.relative_to(source)), "reason": reason} for path, reason in broken.files.items()],
+        "duplicates": copies_for_report(copies.duplicates),
+        "leaks": copies_for_report(copies.leaks),
     }
     staging = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -53,21 +80,17 @@ def prepare(source: Path, target: Path) -> dict[str, Any]:
     return report
 
 
-def drop_broken(listing: Listing) -> tuple[Listing, Broken]:
-    """Decode every file once and leave out those that fail. Raises DataError when they are too many."""
-
-    def problem(path: Path) -> str | None:
-        try:
-            # libjpeg reads the whole file at any scale, and the smallest is the fastest.
-            decode(path.read_bytes(), min_side=1)
-        except ImageError as error:
-            return str(error)
-        return None
-
-    files = [path for classes in listing.values() for paths in classes.values() for path in paths]
+def drop_broken(listing: Listing, hashes: Hashes, cache: Path) -> tuple[Listing, Broken]:
+    """Decode every content once, ever, and leave out the files that fail. Raises DataError when they are too many."""
+    known = read_checked(cache)
+    files = files_of(listing)
+    new = list({hashes[path]: path for path in files if hashes[path] not in known}.values())
+    reasons = progress(threaded(problem, new), len(new), "checking")
+    known |= {hashes[path]: reason for path, reason in zip(new, reasons, strict=True)}
+    write_checked(cache, known)
     broken = Broken(len(files))
-    for path, reason in zip(files, progress(threaded(problem, files), len(files), "checking"), strict=True):
-        if reason:
+    for path in files:
+        if reason := known[hashes[path]]:
             broken.add(path, reason)
     intact = {
         split: {name: [path for path in paths if path not in broken.files] for name, paths in classes.items()}
@@ -77,6 +100,34 @@ def drop_broken(listing: Listing) -> tuple[Listing, Broken]:
         if empty := [name for name, paths in classes.items() if not paths]:
             raise DataError(f"None of the images of the class {empty[0]} in {split} can be decoded: replace them.")
     return intact, broken
+
+
+def problem(path: Path) -> str:
+    """Why a file is no image to train on, or nothing."""
+    content = path.read_bytes()
+    try:
+        check_size(content)
+        # libjpeg reads the whole file at any scale, and the smallest is the fastest.
+        decode(content, min_side=1)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+def read_checked(cache: Path) -> dict[str, str]:
+    """What is known of contents, by their SHA-256; nothing when another decoder found it out, or the file is gone."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(cache.read_text())
+        if content["decoder"] == DECODER:
+            return dict(content["problems"])
+    return {}
+
+
+def write_checked(cache: Path, problems: Mapping[str, str]) -> None:
+    """Keep what is known, whole or not at all."""
+    part = cache.with_name(f"{cache.name}.{os.getpid()}")
+    part.write_text(json.dumps({"decoder": DECODER, "problems": problems}))
+    part.replace(cache)
 
 
 def link(listing: Listing, folder: Path) -> None:
@@ -114,6 +165,9 @@ def summary(report: Mapping[str, Any]) -> str:
         names = ", ".join(entry["file"] for entry in report["skipped"][:3])
         more = " …" if len(report["skipped"]) > 3 else ""
         lines.append(f"Skipped, since they cannot be decoded: {len(report['skipped'])} ({names}{more}).")
+    if copies := len(report["duplicates"]) + len(report["leaks"]):
+        leaks = len(report["leaks"])
+        lines.append(f"Skipped, since the same image is there already: {copies}, {leaks} of them in another split.")
     return "\n".join(lines)
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from inference.artifact import InputSpec
 from inference.engine import Engine, cpu_precisions
-from inference.preprocess import Preprocess
-from training.data import Broken, DataError, Sample, read_batches
+from training.images import Images, none_left
+from training.progress import Bar, bar
 
 Runner = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Images uint8 [n, size, size, 3] in, rows float32 [n, outputs] out."""
@@ -34,6 +34,7 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.spec = spec
         self.register_buffer("mean", 255 * torch.tensor(spec.mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255 * torch.tensor(spec.std).view(1, 3, 1, 1))
 
@@ -45,10 +46,14 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network answers for one split: values float32 [n, d] (features or logits), and labels int64 [n]."""
+    """What a network answers for one split: values float32 [n, d] (features or logits), and labels int64 [n].
+
+    `positions` int64 [n] tell which of the split's samples they are of, since broken ones have none.
+    """
 
     values: Tensor
     labels: Tensor
+    positions: Tensor
 
 
 def to_openvino(network: nn.Module, size: int) -> ov.Model:
@@ -88,17 +93,26 @@ def runner(network: nn.Module, graph: ov.Model) -> Runner:
     return run
 
 
-def run_over(
-    samples: Sequence[Sample], preprocess: Preprocess, runners: Sequence[Runner], broken: Broken, description: str
-) -> list[Outputs]:
-    """Decode each image once and send it through every runner. Raises DataError when too many are broken."""
+def run_over(images: Images, runners: Sequence[Runner], description: str) -> list[Outputs]:
+    """Send every image of a split through every runner. Raises DataError when too many are broken, or all."""
+    with bar(len(images.samples), description) as shown:
+        outputs = run_part(images, runners, 0, len(images.samples), shown)
+    if not outputs:
+        raise none_left(images.samples)
+    return outputs
+
+
+def run_part(images: Images, runners: Sequence[Runner], start: int, stop: int, shown: Bar) -> list[Outputs]:
+    """`run_over` for samples[start:stop], as a part of what a progress bar shows; nothing where all are broken."""
     rows: list[list[NDArray[np.float32]]] = [[] for _ in runners]
-    labels: list[NDArray[np.int64]] = []
-    for images, batch_labels in read_batches(samples, preprocess, broken, description):
-        labels.append(batch_labels)
+    found: list[NDArray[np.int64]] = []
+    for pixels, batch_positions in images.batches(start, stop):
+        found.append(batch_positions)
         for run, outputs in zip(runners, rows, strict=True):
-            outputs.append(run(images))
-    if not labels:
-        raise DataError(f"None of the {len(samples)} images for {description!r} can be decoded: replace them.")
-    all_labels = torch.from_numpy(np.concatenate(labels))
-    return [Outputs(torch.from_numpy(np.concatenate(outputs)), all_labels) for outputs in rows]
+            outputs.append(run(pixels))
+        shown.update(len(batch_positions))
+    if not found:
+        return []
+    positions = torch.from_numpy(np.concatenate(found))
+    labels = torch.tensor([images.samples[position].label for position in positions])
+    return [Outputs(torch.from_numpy(np.concatenate(outputs)), labels, positions) for outputs in rows]

@@ -2,9 +2,9 @@
 
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from inference.artifact import PrecisionChoice
 from inference.engine import Engine, cpu_precisions
-from inference.preprocess import Preprocess
-from training.data import Broken, Sample, read_batches
 from training.evaluation import evaluate
+from training.images import Files, Images
 from training.network import Outputs, run_over
 
 # A cheaper precision may lose this much of validation top-1 (as a share) and still be chosen.
@@ -35,14 +34,12 @@ class Evidence:
     milliseconds: float
 
 
-def quantize(
-    graph: ov.Model, samples: Sequence[Sample], preprocess: Preprocess, broken: Broken, images: int
-) -> ov.Model:
+def quantize(graph: ov.Model, files: Files, images: int) -> ov.Model:
     """The graph in int8, its ranges taken from so many training images, or fewer where they would take too long."""
     import nncf  # here, because it takes seconds and can be switched off
 
-    spread = samples[:: -(-len(samples) // images)]
-    batches = (batch for batch, _ in read_batches(spread, preprocess, broken, "calibration"))
+    spread = replace(files, samples=files.samples[:: -(-len(files.samples) // images)])
+    batches = (batch for batch, _ in spread.batches(0, len(spread.samples)))
     pixels = [image[None] for batch in batches for image in batch]
     seconds = milliseconds_per_image({"fp32": Engine(graph, "fp32")}, pixels[0])["fp32"] / 1000
     affordable = max(1, int(CALIBRATION_SECONDS / (PASSES_PER_CALIBRATION_IMAGE * seconds)))
@@ -53,13 +50,10 @@ def quantize(
         )
 
 
-def compare(
-    candidates: Mapping[str, ov.Model], samples: Sequence[Sample], preprocess: Preprocess, broken: Broken
-) -> dict[str, Evidence]:
-    """Run every candidate on the validation images, and time it."""
+def compare(candidates: Mapping[str, ov.Model], images: Images, size: int) -> dict[str, Evidence]:
+    """Run every candidate on the validation images, and time it on one of `size` pixels a side."""
     engines = {precision: Engine(graph, precision) for precision, graph in candidates.items()}
-    outputs = run_over(samples, preprocess, list(engines.values()), broken, "valid, exported")
-    size = preprocess.spec.size
+    outputs = run_over(images, list(engines.values()), "valid, exported")
     milliseconds = milliseconds_per_image(engines, np.zeros((1, size, size, 3), np.uint8))
     return {name: Evidence(found, milliseconds[name]) for name, found in zip(engines, outputs, strict=True)}
 

@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LOG_LINES = 10.0
 Item = TypeVar("Item")
+Bar: TypeAlias = "tqdm[Any]"
 
 
 class LogLines:
@@ -22,17 +23,23 @@ class LogLines:
         """Lines are flushed as they are written."""
 
 
-def progress(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """Yield `items` and show how far it is: on standard error for a terminal, on standard output for a log."""
+def bar(total: int, description: str) -> Bar:
+    """A bar for so many images, to be updated: on standard error for a terminal, on standard output for a log."""
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=description, unit="img")
-    else:
-        yield from tqdm(
-            items,
-            total=total,
-            desc=description,
-            unit="img",
-            file=LogLines(),
-            mininterval=SECONDS_BETWEEN_LOG_LINES,
-            bar_format="{desc}: {n_fmt}/{total_fmt} images in {elapsed}, {rate_fmt}",
-        )
+        return tqdm(total=total, desc=description, unit="img")
+    return tqdm(
+        total=total,
+        desc=description,
+        unit="img",
+        file=LogLines(),
+        mininterval=SECONDS_BETWEEN_LOG_LINES,
+        bar_format="{desc}: {n_fmt}/{total_fmt} images in {elapsed}, {rate_fmt}",
+    )
+
+
+def progress(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """Yield `items` and show how far it is."""
+    with bar(total, description) as shown:
+        for item in items:
+            yield item
+            shown.update()

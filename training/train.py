@@ -1,4 +1,4 @@
-"""Train a dog-breed classifier: a linear head on the features of a frozen, pretrained backbone.
+"""Train a dog-breed classifier: a linear head on the features of a pretrained backbone, and more only where it helps.
 
 Three ways to run it:
 
@@ -9,22 +9,21 @@ Three ways to run it:
     SM_CHANNEL_TRAIN=… SM_CHANNEL_VALID=… SM_CHANNEL_TEST=… SM_MODEL_DIR=… SM_OUTPUT_DATA_DIR=… python train.py
                                          # on any machine that sets the same names (EC2 user-data)
 
-Each image is decoded once and passes the backbone once; the head then trains on the cached features in seconds. The
-best epoch by validation is exported, and the test split is looked at once, at the end, through the exported artifact.
+Each image is decoded once and passes the backbone once; the head then trains on the cached features in seconds. With
+--fine-tune-epochs the backbone's last blocks go on learning behind it, and stay so if validation is the better for it.
+The test split is looked at once, at the end, through the exported artifact. A run that was killed goes on from its
+checkpoints when the same command is given again, and ends in the same weights.
 """
 
 import argparse
-import copy
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -33,24 +32,34 @@ from torch.nn.functional import cross_entropy
 from inference.artifact import RUN_ID_PATTERN, Manifest, seal
 from inference.inference import model_fn
 from inference.preprocess import Preprocess
+from training.arguments import Parser, not_negative, positive, share
 from training.backbone import load_backbone
-from training.data import SPLITS, Broken, DataError, Dataset, find_splits, read_dataset
-from training.errors import TrainingError
+from training.checkpoint import (
+    Checkpoints,
+    Clock,
+    StopSignal,
+    flatten_optimizer,
+    restore_optimizer,
+    stop_signal,
+    with_prefix,
+    without_prefix,
+)
+from training.data import SPLITS, Broken, check_every_class, find_dataset
+from training.errors import Stopped, TrainingError
 from training.evaluation import evaluate, fit_temperature
-from training.export import clear_model_dir, fold_standardisation, write_network
-from training.network import Network, Outputs, run_over, runner, to_openvino, with_head
+from training.export import clear_model_dir, write_network
+from training.features import compute_features
+from training.fine_tune import fine_tuning, finished, tuned_network
+from training.images import Files, decode_once
+from training.linear_probe import first_layer, linear_probe, read_class_rows
+from training.network import Network, run_over, runner, to_openvino, with_head
 from training.precision import choose_precision, compare, float_candidates, quantize
+from training.record import describe_run, features_key, training_key, write_run
 from training.report import write_report
+from training.run_folders import reserve
+from training.stage import Stage
 
-# The least standard deviation that a feature is divided by, as a share of the features' average one.
-STD_FLOOR = 0.1
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports a bad argument as every other failure is reported, where argparse would exit by itself."""
-
-    def error(self, message: str) -> NoReturn:
-        raise TrainingError(f"The arguments are wrong: {message}.")
+STOPPED_STATUS = 128 + 15  # what a shell reports of a process that SIGTERM ended
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -64,8 +73,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             f"--{split}", default=env(f"SM_CHANNEL_{split.upper()}"), help=f"folder of the {split} split"
         )
     paths.add_argument("--weights", default=env("SM_CHANNEL_WEIGHTS"), help=".safetensors file, its folder, or 'hub'")
+    paths.add_argument("--class-rows", type=Path, help="JSON of class: its row(s) in the backbone's own classifier")
     paths.add_argument("--model-dir", type=Path, default=env("SM_MODEL_DIR", "build/model"))
     paths.add_argument("--output-dir", type=Path, default=env("SM_OUTPUT_DATA_DIR", "build/output"))
+    paths.add_argument("--checkpoint-dir", type=Path, help="by default the folder 'checkpoints' beside --model-dir")
     parser.add_argument("--run-id", default=json.loads(env("SM_TRAINING_ENV", "{}")).get("job_name"))
     parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="a name of timm's")
     parser.add_argument(
@@ -74,53 +85,83 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=positive(int), default=30)
     parser.add_argument("--batch-size", type=positive(int), default=256)
     parser.add_argument("--learning-rate", type=positive(float), default=3e-4)
-    parser.add_argument("--weight-decay", type=float, default=1e-2)
-    parser.add_argument("--label-smoothing", type=float, default=0.1)
+    parser.add_argument("--weight-decay", type=not_negative(float), default=1e-2)
+    parser.add_argument("--label-smoothing", type=share, default=0.1)
+    parser.add_argument("--patience", type=positive(int), default=5, help="epochs without a better one that end it")
+    parser.add_argument("--fine-tune-epochs", type=not_negative(int), default=0, help="0: no fine-tuning")
+    parser.add_argument("--fine-tune-blocks", type=positive(int), default=2, help="how many of the last; 99: all")
+    parser.add_argument("--fine-tune-batch-size", type=positive(int), default=32)
+    parser.add_argument("--fine-tune-learning-rate", type=positive(float), default=3e-5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--calibration-images", type=not_negative, default=300, help="training images to quantise by; 0: no int8"
+        "--calibration-images", type=not_negative(int), default=300, help="training images to quantise by; 0: no int8"
     )
+    parser.add_argument("--checkpoint-seconds", type=not_negative(float), default=30, help="work that may be lost")
     parsed = parser.parse_args(arguments)
+    parsed.checkpoint_dir = parsed.checkpoint_dir or Path(parsed.model_dir).parent / "checkpoints"
     parsed.run_id = parsed.run_id or time.strftime("run-%Y%m%d-%H%M%S", time.gmtime())
     if not RUN_ID_PATTERN.fullmatch(parsed.run_id):
         raise TrainingError(f"The run id {parsed.run_id!r} does not match {RUN_ID_PATTERN.pattern}.")
     return parsed
 
 
-def train(arguments: argparse.Namespace) -> None:
+def train(arguments: argparse.Namespace, stop: StopSignal) -> None:
     """The whole run. Raises TrainingError, or OSError when a result cannot be written."""
-    torch.manual_seed(arguments.seed)
-    seconds: dict[str, float] = {}
+    clock = Clock(stop)
     clear_model_dir(arguments.model_dir)
 
-    with timed("prepare", seconds):
-        dataset = find_dataset(arguments)
+    with clock.phase("prepare"):
+        class_rows = read_class_rows(arguments.class_rows)
+        dataset = find_dataset(arguments.data, {split: vars(arguments)[split] for split in SPLITS})
         broken = Broken(dataset.image_count)
         counts = " ".join(f"{split}_images={len(samples)}" for split, samples in dataset.splits.items())
         print(f"run_id={arguments.run_id} backbone={arguments.backbone} classes={len(dataset.classes)} {counts}")
         backbone = load_backbone(arguments.backbone, arguments.weights, arguments.image_size)
-        preprocess = Preprocess(backbone.input)
+        run = describe_run(arguments, class_rows, dataset, backbone)
+        write_run(arguments.output_dir, run)
         extractor = Network(backbone.module, nn.Identity(), backbone.input)
         graph = to_openvino(extractor, backbone.input.size)
+
+    with clock.phase("features"):
+        preprocess = Preprocess(backbone.input)
+        files = {split: Files(samples, preprocess, broken) for split, samples in dataset.splits.items()}
+        # Validation images are needed again, to compare precisions; training images only by fine-tuning.
+        pixels = {split: decode_once(files[split]) for split in needed_again(arguments)}
+        cache = Checkpoints(arguments.checkpoint_dir / "features", features_key(run))
         extract = runner(extractor, graph)
+        train_features, valid_features = (
+            compute_features(pixels.get(split, files[split]), extract, cache, broken, split, stop)
+            for split in ("train", "valid")
+        )
+        check_every_class(train_features.labels, dataset.classes)
 
-    with timed("features", seconds):
-        (train_features,) = run_over(dataset.splits["train"], preprocess, [extract], broken, "train features")
-        (valid_features,) = run_over(dataset.splits["valid"], preprocess, [extract], broken, "valid features")
-        check_every_class(train_features, dataset.classes)
+    with clock.phase("head"):
+        checkpoints = Checkpoints(arguments.checkpoint_dir / "training", training_key(run))
+        start = first_layer(train_features.values.shape[1], dataset.classes, backbone.classifier, class_rows)
+        probe = linear_probe(train_features, valid_features, start, arguments)
+        histories = {"head": fit(probe.stage, arguments, checkpoints, stop)}
+        stages = {"head": probe.stage.calibrated()}
+        module, head, kept = backbone.module, probe.head(), "head"
 
-    with timed("head", seconds):
-        head, history = train_head(train_features, valid_features, len(dataset.classes), arguments)
+    if arguments.fine_tune_epochs:
+        with clock.phase("fine_tuning"):
+            tuned = tuned_network(backbone, head, arguments.fine_tune_blocks)
+            stage = fine_tuning(tuned, pixels["train"], pixels["valid"], arguments)
+            histories["fine_tuning"] = fit(stage, arguments, checkpoints, stop)
+            stages["fine_tuning"] = stage.calibrated()
+            if stages["fine_tuning"]["valid_loss"] < stages["head"]["valid_loss"]:
+                (module, head), kept = finished(tuned), "fine_tuning"
+                graph = to_openvino(Network(module, nn.Identity(), backbone.input), backbone.input.size)
 
-    with timed("export", seconds):
+    with clock.phase("export"):
         classifier = with_head(graph, head)
         candidates = float_candidates(classifier)
         if arguments.calibration_images:
-            images = dataset.splits["train"]
-            candidates["int8"] = quantize(classifier, images, preprocess, broken, arguments.calibration_images)
-        evidence = compare(candidates, dataset.splits["valid"], preprocess, broken)
+            candidates["int8"] = quantize(classifier, files["train"], arguments.calibration_images)
+        evidence = compare(candidates, pixels["valid"], backbone.input.size)
         precision = choose_precision(evidence)
-        write_network(Network(backbone.module, head, backbone.input), candidates[precision.chosen], arguments.model_dir)
+        network = Network(module, head, backbone.input)
+        write_network(network, candidates[precision.chosen], arguments.model_dir)
         manifest = Manifest(
             run_id=arguments.run_id,
             backbone=backbone.name,
@@ -133,9 +174,10 @@ def train(arguments: argparse.Namespace) -> None:
         )
         seal(arguments.model_dir, manifest)
 
-    with timed("test", seconds):
+    with clock.phase("test"):
         model = model_fn(arguments.model_dir)
-        (logits,) = run_over(dataset.splits["test"], model.preprocess, [model.engine], broken, "test, exported")
+        test_files = Files(dataset.splits["test"], model.preprocess, broken)
+        (logits,) = run_over(test_files, [model.engine], "test, exported")
         test = evaluate(logits, manifest.temperature)
         metrics = {
             **manifest.metrics,
@@ -148,21 +190,23 @@ def train(arguments: argparse.Namespace) -> None:
         manifest = replace(manifest, metrics=metrics)
         digest = seal(arguments.model_dir, manifest)
 
-    with timed("report", seconds):
+    with clock.phase("report"):
         facts = {
             "run_id": manifest.run_id,
             "digest": digest,
             "backbone": manifest.backbone,
             "classes": len(manifest.classes),
             "images": {split: len(samples) for split, samples in dataset.splits.items()},
-            "skipped": [{"file": f"{p.parent.name}/{p.name}", "reason": why} for p, why in broken.files.items()],
+            "data": dataset.findings(broken),
             **metrics,
             "temperature": manifest.temperature,
             "precision": asdict(precision),
-            "arguments": {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)},
-            "seconds": seconds,
+            "stages": stages,
+            "kept": kept,
+            "arguments": run["arguments"],
+            "seconds": clock.seconds,
         }
-        write_report(arguments.output_dir, facts, history, dataset.classes, test.confusion)
+        write_report(arguments.output_dir, facts, histories["head"], dataset.classes, test.confusion)
     if broken.files:
         print(f"skipped_images={len(broken.files)} (listed in metrics.json)")
     print(f"precision={precision.chosen} temperature={manifest.temperature:.4f} ({precision.why})")
@@ -170,107 +214,106 @@ def train(arguments: argparse.Namespace) -> None:
     print(" ".join(f"{name}={value:.4f}" for name, value in metrics.items()))
 
 
-def train_head(
-    train: Outputs, valid: Outputs, classes: int, arguments: argparse.Namespace
-) -> tuple[nn.Linear, list[dict[str, float]]]:
-    """Train a linear classifier on standardised features, and keep the epoch with the lowest validation loss.
+@dataclass
+class Place:
+    """How far a stage is: `step` batches of `epoch` are done, and their losses add up to `loss_sum`."""
 
-    The loss chooses because on a few hundred images accuracy moves by luck from one epoch to the next.
+    epoch: int = 1
+    step: int = 0
+    loss_sum: float = 0.0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    history: list[dict[str, float]] = field(default_factory=list)
 
-    Prints and returns one record per epoch: `train_loss` is the mean over the images of the loss that is minimised
-    (with label smoothing), `valid_loss` the plain cross-entropy, `valid_top1` the share from 0 to 1.
+
+def fit(
+    stage: Stage, arguments: argparse.Namespace, checkpoints: Checkpoints, stop: StopSignal
+) -> list[dict[str, float]]:
+    """Train a stage, leave its module as it was after its best epoch, and return one record per epoch.
+
+    The lowest validation loss is the best: on a few hundred images accuracy moves by luck from one epoch to the next.
+    Training ends after the stage's epochs, or `patience` epochs without a better one.
+
+    Prints and returns for each epoch: `train_loss`, the mean over the images of the loss that is minimised (with label
+    smoothing), `valid_loss`, the plain cross-entropy, and `valid_top1`, a share from 0 to 1.
+
+    Raises:
+        TrainingError: the loss is no finite number any more; names the step.
+        Stopped: SIGTERM came; the checkpoint is saved.
     """
-    mean, std = train.values.mean(dim=0), train.values.std(dim=0)
-    # A feature that hardly ever fires in training has next to no deviation; divided by that, one image in which it
-    # does fire would outvote all others.
-    std = std.clamp(min=STD_FLOOR * float(std.mean()))
-    inputs, valid_inputs = (train.values - mean) / std, (valid.values - mean) / std
-    head = nn.Linear(inputs.shape[1], classes)
-    # From zero every class is equally likely, and the first steps are not spent on undoing a random start.
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
-    steps = arguments.epochs * -(-len(inputs) // arguments.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    best_loss, best_state = math.inf, copy.deepcopy(head.state_dict())
-    history: list[dict[str, float]] = []
-    for epoch in range(1, arguments.epochs + 1):
-        loss_sum = 0.0
-        for batch in torch.split(torch.randperm(len(inputs)), arguments.batch_size):
-            loss = cross_entropy(head(inputs[batch]), train.labels[batch], label_smoothing=arguments.label_smoothing)
+    module, images = stage.module, len(stage.train_labels)
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=stage.learning_rate, weight_decay=arguments.weight_decay)
+    steps_per_epoch = -(-images // stage.batch_size)
+    torch.manual_seed(arguments.seed)
+    place, best, order_state, state = Place(), stage.copy_of_state(), torch.get_rng_state(), torch.get_rng_state()
+    if saved := checkpoints.load(stage.name):
+        tensors, facts = saved
+        place, best = Place(**facts), without_prefix("best.", tensors)
+        order_state, state = tensors["order_state"], tensors["state"]
+        module.load_state_dict(without_prefix("module.", tensors))
+        restore_optimizer(optimizer, tensors)
+        print(f"stage={stage.name} goes on from its checkpoint: epoch {place.epoch}, step {place.step}", flush=True)
+
+    def save() -> None:
+        tensors = {"order_state": order_state, "state": torch.get_rng_state(), **flatten_optimizer(optimizer)}
+        tensors |= with_prefix("module.", module.state_dict()) | with_prefix("best.", best)
+        checkpoints.save(stage.name, tensors, asdict(place))
+
+    saved_at = time.monotonic()
+    while place.epoch <= stage.epochs and place.epoch - place.best_epoch <= arguments.patience:
+        # The same state of the random numbers draws the same order, also when the epoch goes on after a restart.
+        torch.set_rng_state(order_state)
+        batches = torch.split(torch.randperm(images), stage.batch_size)
+        if place.step:
+            torch.set_rng_state(state)
+        module.train()
+        for rows in batches[place.step :]:
+            done = ((place.epoch - 1) * steps_per_epoch + place.step) / (stage.epochs * steps_per_epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = stage.learning_rate * (1 + math.cos(math.pi * done)) / 2
+            loss = cross_entropy(
+                stage.train_logits(rows), stage.train_labels[rows], label_smoothing=arguments.label_smoothing
+            )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            schedule.step()
-            loss_sum += loss.item() * len(batch)
-        with torch.no_grad():
-            logits = head(valid_inputs)
-        valid_loss = cross_entropy(logits, valid.labels).item()
-        if not math.isfinite(valid_loss):
-            raise TrainingError(f"The loss is {valid_loss} after epoch {epoch}: lower --learning-rate.")
-        valid_top1 = (logits.argmax(dim=1) == valid.labels).float().mean().item()
-        record = {
-            "epoch": epoch,
-            "train_loss": loss_sum / len(inputs),
-            "valid_loss": valid_loss,
-            "valid_top1": valid_top1,
-        }
-        history.append(record)
+            place.loss_sum += loss.item() * len(rows)
+            place.step += 1
+            if not math.isfinite(place.loss_sum):
+                raise TrainingError(keep_last_good(stage, place, best, checkpoints))
+            if stop.received or time.monotonic() - saved_at >= arguments.checkpoint_seconds:
+                save()
+                stop.check()
+                saved_at = time.monotonic()
+        record = {"epoch": place.epoch, "train_loss": place.loss_sum / images, **stage.validate()}
+        if not math.isfinite(record["valid_loss"]):
+            raise TrainingError(keep_last_good(stage, place, best, checkpoints))
+        place.history.append(record)
         # One string per line: SageMaker's toolkit re-chunks what a script prints, and metrics are read by line.
         print(" ".join(f"{k}={v}" if k == "epoch" else f"{k}={v:.4f}" for k, v in record.items()), flush=True)
-        if valid_loss < best_loss:
-            best_loss, best_state = valid_loss, copy.deepcopy(head.state_dict())
-    head.load_state_dict(best_state)
-    return fold_standardisation(head, mean, std), history
+        if record["valid_loss"] < place.best_loss:
+            place.best_epoch, place.best_loss, best = place.epoch, record["valid_loss"], stage.copy_of_state()
+        place.epoch, place.step, place.loss_sum = place.epoch + 1, 0, 0.0
+        order_state = torch.get_rng_state()
+    save()
+    module.load_state_dict(best)
+    return place.history
 
 
-def find_dataset(arguments: argparse.Namespace) -> Dataset:
-    """The data set of --data, else of the folders of the splits. Raises DataError."""
-    if arguments.data:
-        return read_dataset(find_splits(arguments.data))
-    folders = {split: Path(vars(arguments)[split]) for split in SPLITS if vars(arguments)[split]}
-    if "train" not in folders:
-        raise DataError("There is no data: give --data FOLDER, or a channel named train.")
-    for split, folder in folders.items():
-        if not folder.is_dir():
-            raise DataError(f"There is no folder {folder} for the split {split}.")
-    return read_dataset(folders)
+def keep_last_good(stage: Stage, place: Place, best: dict[str, torch.Tensor], checkpoints: Checkpoints) -> str:
+    """Save the weights of the best epoch before the loss became infinite or no number, and say so."""
+    name = f"{stage.name}-last-good"
+    checkpoints.save(name, best, asdict(place))
+    return (
+        f"The loss of the stage {stage.name} is no finite number any more at step {place.step} of epoch {place.epoch}: "
+        f"lower --learning-rate. The weights of epoch {place.best_epoch} are kept in {checkpoints.directory / name}."
+    )
 
 
-def check_every_class(train: Outputs, classes: Sequence[str]) -> None:
-    """Raise DataError when a class lost all its training images to broken files."""
-    counts = torch.bincount(train.labels, minlength=len(classes))
-    if int(counts.min()) == 0:
-        name = classes[int(counts.argmin())]
-        raise DataError(f"None of the training images of the class {name} can be decoded: replace them.")
-
-
-@contextmanager
-def timed(phase: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Record the wall time of a phase."""
-    started = time.perf_counter()
-    yield
-    seconds[phase] = round(time.perf_counter() - started, 2)
-    print(f"phase={phase} seconds={seconds[phase]}", flush=True)
-
-
-def positive(kind: type) -> Any:
-    """An argparse type: a number above zero. (nan is not above zero.)"""
-
-    def parse(text: str) -> float:
-        value: float = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above zero")
-        return value
-
-    return parse
-
-
-def not_negative(text: str) -> int:
-    """An argparse type: a whole number from zero on."""
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below zero")
-    return value
+def needed_again(arguments: argparse.Namespace) -> Sequence[str]:
+    """The splits whose pixels a later stage needs."""
+    return ("train", "valid") if arguments.fine_tune_epochs else ("valid",)
 
 
 def report_failure(sentence: str) -> None:
@@ -286,7 +329,12 @@ def report_failure(sentence: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train. A failure that has a name ends in one sentence and status 1; another is a bug and shows its traceback."""
     try:
-        train(parse_arguments(arguments))
+        parsed = parse_arguments(arguments)
+        with reserve((parsed.checkpoint_dir, parsed.model_dir, parsed.output_dir)), stop_signal() as stop:
+            train(parsed, stop)
+    except Stopped as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(STOPPED_STATUS)
     except TrainingError as error:
         report_failure(str(error))
         sys.exit(1)

@@ -77,10 +77,10 @@ def dogs(tmp_path: Path) -> Callable[[dict[str, int]], Path]:
 
     def make(counts: dict[str, int]) -> Path:
         folder = tmp_path / "dogs"
-        for class_name, count in counts.items():
+        for place, (class_name, count) in enumerate(sorted(counts.items())):
             (folder / class_name).mkdir(parents=True)
             for number in range(count):
-                colour = (number * 7 % 256, number * 31 % 256, len(class_name))
+                colour = (number * 7 % 256, number * 31 % 256, place)
                 Image.new("RGB", (24, 24), colour).save(folder / class_name / f"{number:03}.png")
         return folder
 

@@ -4,20 +4,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from inference.artifact import InputSpec
-from inference.preprocess import Preprocess
 from training import data
-from training.data import Broken, DataError, Sample, find_splits, read_batches, read_dataset, scan, threaded
+from training.data import (
+    Broken,
+    DataError,
+    find_dataset,
+    find_splits,
+    read_dataset,
+    scan,
+    threaded,
+)
 
 MakeDogs = Callable[[dict[str, int]], Path]
 COMPLETE = {"train/a": 4, "train/b": 3, "valid/a": 1, "valid/b": 1, "test/a": 1, "test/b": 2}
-
-
-def preprocess() -> Preprocess:
-    return Preprocess(InputSpec(16, 16, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
 def test_splits_classes_and_labels_come_from_the_folders(dogs: MakeDogs) -> None:
@@ -94,26 +95,49 @@ def test_a_missing_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
         scan(find_splits(tmp_path))
 
 
-def test_batches_keep_order_and_leave_broken_files_out(dogs: MakeDogs) -> None:
-    folder = dogs({"a": 40})
-    samples = [Sample(path, number) for number, path in enumerate(sorted((folder / "a").iterdir()))]
-    samples[3].path.write_text("a text file called .png")
-    broken = Broken(len(samples))
-    batches = list(read_batches(samples, preprocess(), broken, "test"))
-    assert [len(labels) for _, labels in batches] == [16, 16, 7]
-    assert np.concatenate([labels for _, labels in batches]).tolist() == [0, 1, 2, *range(4, 40)]
-    expected = preprocess()(samples[17].path.read_bytes())
-    assert (batches[1][0][0] == expected).all()
-    assert list(broken.files) == [samples[3].path]
+def test_an_image_counts_once_where_it_is_tested_before_where_it_is_trained_on(dogs: MakeDogs) -> None:
+    folder = dogs(COMPLETE)
+    copies = {
+        "train/a/twin.png": "train/a/000.png",
+        "train/b/in_two_classes.png": "train/a/001.png",
+        "train/a/seen_in_validation.png": "valid/a/000.png",
+        "train/b/seen_in_test.png": "test/b/001.png",
+        "valid/b/seen_in_test.png": "test/b/000.png",
+    }
+    for copy, original in copies.items():
+        shutil.copyfile(folder / original, folder / copy)
+    dataset = read_dataset(find_splits(folder))
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 7, "valid": 2, "test": 3}
+    found = dataset.findings(Broken(12))
+    reported = {kind: {entry["file"]: entry["reason"] for entry in found[kind]} for kind in ("duplicates", "leaks")}
+    reasons = {copy: f"the same image as {original}" for copy, original in copies.items()}
+    assert reported["leaks"] == {copy: reason for copy, reason in reasons.items() if "seen_in" in copy}
+    assert reported["duplicates"] == {copy: reason for copy, reason in reasons.items() if "seen_in" not in copy}
 
 
-def test_too_many_broken_files_are_refused_with_number_and_names(dogs: MakeDogs) -> None:
-    folder = dogs({"a": 20})
-    samples = [Sample(path, 0) for path in sorted((folder / "a").iterdir())]
-    for sample in samples[:4]:
-        sample.path.write_bytes(b"\xff\xd8 broken")
-    with pytest.raises(DataError, match=r"At least 3 of 20 .* \(a/000\.png, a/001\.png, a/002\.png …\)"):
-        list(read_batches(samples, preprocess(), Broken(len(samples)), "test"))
+def test_a_class_of_copies_is_refused(dogs: MakeDogs) -> None:
+    folder = dogs(COMPLETE)
+    shutil.copyfile(folder / "test" / "b" / "000.png", folder / "valid" / "b" / "000.png")
+    with pytest.raises(
+        DataError, match=r"of the class b in valid are copies of others, such as .*test/b/000"
+    ):
+        read_dataset(find_splits(folder))
+
+
+def test_the_hash_of_the_data_changes_with_what_is_learnt_from(dogs: MakeDogs, tmp_path: Path) -> None:
+    folder = dogs(COMPLETE)
+    before = read_dataset(find_splits(folder)).hash
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    assert read_dataset(find_splits(tmp_path / "elsewhere")).hash == before
+    moved = folder / "train" / "a" / "003.png"
+    moved.rename(folder / "train" / "b" / "003.png")
+    assert read_dataset(find_splits(folder)).hash != before
+
+
+def test_channels_are_as_good_as_one_folder(dogs: MakeDogs) -> None:
+    folder = dogs(COMPLETE)
+    channels = {split: str(folder / split) for split in ("train", "valid", "test")}
+    assert find_dataset(None, channels).hash == find_dataset(folder, {}).hash
 
 
 def test_the_same_broken_file_counts_once() -> None:

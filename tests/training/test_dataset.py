@@ -1,12 +1,14 @@
 """The command behind `make data`: it checks, lays out, reports, and never loses what is there."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from training.data import DataError
 from training.dataset import main, prepare, summary
@@ -43,7 +45,35 @@ def test_a_second_run_replaces_the_first(dogs: MakeDogs, tmp_path: Path) -> None
     (source / "train" / "a" / "004.png").unlink()
     report = prepare(source, target)
     assert len(files(target)) == sum(report["images"].values()) == 9
-    assert {path.name for path in tmp_path.iterdir()} == {"dogs", "out", "out.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"dogs", "out", "out.json", ".checked.json"}
+
+
+def test_a_content_is_decoded_once_ever(dogs: MakeDogs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = dogs({"train/a": 20, "train/b": 20}), tmp_path / "out"
+    broken = source / "train" / "a" / "003.png"
+    broken.write_text("no image")
+    first = prepare(source, target)
+    assert "checking: 40/40 images" in capsys.readouterr().out
+    broken.rename(broken.with_name("renamed.png"))
+    Image.new("RGB", (24, 24), "white").save(source / "train" / "b" / "new.png")
+    second = prepare(source, target)
+    assert "checking: 1/1 images" in capsys.readouterr().out
+    assert [entry["reason"] for entry in second["skipped"]] == [entry["reason"] for entry in first["skipped"]]
+    for spoil in ("not JSON", '{"decoder": "another", "problems": {}}', "[]"):
+        (tmp_path / ".checked.json").write_text(spoil)
+        assert prepare(source, target) == second
+        assert "checking: 41/41 images" in capsys.readouterr().out
+
+
+def test_copies_are_left_out_and_told(dogs: MakeDogs, tmp_path: Path) -> None:
+    source = dogs({"train/a": 20, "train/b": 20, "test/a": 3, "test/b": 3})
+    shutil.copyfile(source / "test" / "a" / "000.png", source / "train" / "a" / "leak.png")
+    shutil.copyfile(source / "train" / "b" / "000.png", source / "train" / "b" / "twin.png")
+    report = prepare(source, tmp_path / "out")
+    assert report["leaks"] == [{"file": "train/a/leak.png", "reason": "the same image as test/a/000.png"}]
+    assert report["duplicates"] == [{"file": "train/b/twin.png", "reason": "the same image as train/b/000.png"}]
+    assert "the same image is there already: 2, 1 of them in another split." in summary(report)
+    assert not {"train/a/leak.png", "train/b/twin.png"} & files(tmp_path / "out")
 
 
 def test_a_refused_source_leaves_the_earlier_layout(dogs: MakeDogs, tmp_path: Path) -> None:
@@ -55,7 +85,7 @@ def test_a_refused_source_leaves_the_earlier_layout(dogs: MakeDogs, tmp_path: Pa
     with pytest.raises(DataError, match="more than the 10% that are skipped"):
         prepare(source, target)
     assert files(target) == before
-    assert {path.name for path in tmp_path.iterdir()} == {"dogs", "out", "out.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"dogs", "out", "out.json", ".checked.json"}
 
 
 def test_a_class_of_broken_images_is_refused(dogs: MakeDogs, tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ def small_network() -> SmallNetwork:
     return SmallNetwork(backbone, nn.Linear(8, 5), SPEC).eval()
 
 
+def outputs(values: torch.Tensor, labels: torch.Tensor) -> Outputs:
+    return Outputs(values, labels, torch.arange(len(labels)))
+
+
 def test_the_graph_answers_as_torch_does_for_any_number_of_images() -> None:
     network = small_network()
     features = to_openvino(Network(network.backbone, nn.Identity(), SPEC), 32)
@@ -62,7 +66,7 @@ def test_folding_changes_nothing_but_the_input() -> None:
 def test_evaluation_counts_as_one_counts_by_hand() -> None:
     torch.manual_seed(1)
     logits, labels = torch.randn(64, 7), torch.randint(0, 7, (64,))
-    found = evaluate(Outputs(logits, labels), temperature=1)
+    found = evaluate(outputs(logits, labels), temperature=1)
     order = logits.argsort(dim=1, descending=True)
     assert found.top1 == pytest.approx(sum(int(r[0] == y) for r, y in zip(order, labels, strict=True)) / 64)
     assert found.top5 == pytest.approx(sum(int(y in r[:5]) for r, y in zip(order, labels, strict=True)) / 64)
@@ -70,7 +74,7 @@ def test_evaluation_counts_as_one_counts_by_hand() -> None:
     assert found.confusion[2, 3] == sum(
         int(y == 2 and r[0] == 3) for r, y in zip(order.tolist(), labels.tolist(), strict=True)
     )
-    assert evaluate(Outputs(logits[:, :3], labels % 3), temperature=1).top5 == 1
+    assert evaluate(outputs(logits[:, :3], labels % 3), temperature=1).top5 == 1
 
 
 def test_temperature_undoes_a_known_scale() -> None:
@@ -78,11 +82,11 @@ def test_temperature_undoes_a_known_scale() -> None:
     logits = torch.randn(20_000, 6)
     labels = torch.multinomial(logits.softmax(dim=1), num_samples=1).flatten()
     for scale in (0.2, 1.0, 4.0):
-        assert fit_temperature(Outputs(scale * logits, labels)) == pytest.approx(scale, rel=0.1)
+        assert fit_temperature(outputs(scale * logits, labels)) == pytest.approx(scale, rel=0.1)
 
 
 def test_temperature_is_bounded_when_validation_is_perfect() -> None:
-    perfect = Outputs(torch.eye(4), torch.arange(4))
+    perfect = outputs(torch.eye(4), torch.arange(4))
     temperature = fit_temperature(perfect)
     assert 0.03 <= temperature < 0.1
     assert math.isfinite(cross_entropy(perfect.values / temperature, perfect.labels).item())

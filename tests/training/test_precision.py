@@ -1,5 +1,6 @@
 """Which arithmetic is chosen, and that the evidence for it is measured."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from inference.engine import Engine, cpu_precisions
 from inference.preprocess import Preprocess
 from tests.training.conftest import Trained, run_training
 from training import precision
-from training.data import Broken, Sample, find_splits, read_dataset
+from training.data import Broken, find_splits, read_dataset
+from training.images import Files
 from training.network import Network, Outputs, to_openvino
 from training.precision import Evidence, choose_precision, compare, float_candidates, milliseconds_per_image, quantize
 
@@ -23,7 +25,8 @@ def evidence(top1: float, milliseconds: float, images: int = 1000) -> Evidence:
     """Logits of two classes that are right for a share of the images."""
     labels = torch.zeros(images, dtype=torch.int64)
     wrong = torch.arange(images) >= round(top1 * images)
-    return Evidence(Outputs(torch.stack([(~wrong).float(), wrong.float()], dim=1), labels), milliseconds)
+    logits = torch.stack([(~wrong).float(), wrong.float()], dim=1)
+    return Evidence(Outputs(logits, labels, torch.arange(images)), milliseconds)
 
 
 def test_the_fastest_of_the_accurate_is_chosen() -> None:
@@ -56,18 +59,20 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def samples(drawn: Path) -> tuple[Sample, ...]:
-    return tuple(read_dataset(find_splits(drawn)).splits["train"])
+def files(drawn: Path) -> Files:
+    samples = read_dataset(find_splits(drawn)).splits["train"]
+    return Files(samples, Preprocess(SPEC), Broken(len(samples)))
 
 
-def test_an_int8_graph_answers_nearly_as_its_original(network: Network, samples: tuple[Sample, ...]) -> None:
-    graph, preprocess = to_openvino(network, 32), Preprocess(SPEC)
-    quantized = quantize(graph, samples, preprocess, Broken(len(samples)), images=20)
+def test_an_int8_graph_answers_nearly_as_its_original(network: Network, files: Files) -> None:
+    graph = to_openvino(network, 32)
+    quantized = quantize(graph, files, images=20)
     kinds = {node.get_type_name() for node in quantized.get_ops()}
     assert "FakeQuantize" in kinds
     assert "FakeQuantize" not in {node.get_type_name() for node in graph.get_ops()}
 
-    found = compare({**float_candidates(graph), "int8": quantized}, samples[:40], preprocess, Broken(40))
+    some = replace(files, samples=files.samples[:40])
+    found = compare({**float_candidates(graph), "int8": quantized}, some, size=32)
     assert list(found) == [*cpu_precisions(), "int8"]
     original, int8 = found["fp32"].validation.values, found["int8"].validation.values
     assert not torch.equal(original, int8)
@@ -77,7 +82,7 @@ def test_an_int8_graph_answers_nearly_as_its_original(network: Network, samples:
 
 
 def test_calibration_ends_where_it_would_take_too_long(
-    network: Network, samples: tuple[Sample, ...], monkeypatch: pytest.MonkeyPatch
+    network: Network, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import nncf
 
@@ -89,7 +94,7 @@ def test_calibration_ends_where_it_would_take_too_long(
 
     monkeypatch.setattr(nncf, "quantize", count)
     monkeypatch.setattr(precision, "milliseconds_per_image", lambda *_: {"fp32": 2500.0})
-    quantize(to_openvino(network, 32), samples, Preprocess(SPEC), Broken(len(samples)), images=30)
+    quantize(to_openvino(network, 32), files, images=30)
     assert sizes == [5]  # 40 seconds, at 2.5 seconds a pass and 3.2 passes an image
 
 

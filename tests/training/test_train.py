@@ -19,7 +19,8 @@ from inference.artifact import read_artifact
 from inference.inference import input_fn, model_fn, predict_fn
 from inference.preprocess import Preprocess
 from training.backbone import load_backbone
-from training.data import Broken, find_splits, read_batches, read_dataset
+from training.data import Broken, find_splits, read_dataset
+from training.images import Files
 from training.network import Network
 from training.train import main, parse_arguments
 
@@ -90,7 +91,7 @@ def test_training_and_serving_see_the_same_pixels(trained: Trained, drawn: Path)
     model = model_fn(trained.model_dir)
     samples = read_dataset(find_splits(drawn)).splits["test"][:20]
     training = Preprocess(load_backbone("tf_efficientnet_lite0", None, None).input)
-    batches = read_batches(samples, training, Broken(20), "test")
+    batches = Files(samples, training, Broken(20)).batches(0, 20)
     in_training = np.concatenate([images for images, _ in batches])
     in_serving = np.stack([model.preprocess(sample.path.read_bytes()) for sample in samples])
     assert (in_training == in_serving).all()
@@ -120,7 +121,8 @@ def test_the_handlers_of_the_artifact_work_without_the_repository(trained: Train
 def test_the_report_is_complete(trained: Trained) -> None:
     metrics = trained.metrics
     assert metrics["images"] == {"train": 288, "valid": 72, "test": 72}
-    assert (metrics["classes"], metrics["skipped"]) == (12, [])
+    assert metrics["classes"] == 12
+    assert [metrics["data"][kind] for kind in ("broken", "duplicates", "leaks")] == [[], [], []]
     assert metrics["arguments"]["epochs"] == len(metrics["history"]) == 30
     for name in ("curves.png", "confusion.png"):
         with Image.open(trained.output_dir / name) as plot:
@@ -128,12 +130,14 @@ def test_the_report_is_complete(trained: Trained) -> None:
 
 
 def test_the_same_seed_and_data_give_the_same_weights(drawn: Path, tmp_path: Path, tiny_backbone: list[str]) -> None:
-    def weights_hash() -> str:
-        # Into the same folder, as someone does who simply runs the command again.
-        run = run_training(drawn, tmp_path, *tiny_backbone, "--epochs", "3")
+    def weights_hash(folder: str) -> str:
+        run = run_training(drawn, tmp_path / folder, *tiny_backbone, "--epochs", "3")
         return hashlib.sha256((run.model_dir / "model.safetensors").read_bytes()).hexdigest()
 
-    assert weights_hash() == weights_hash()
+    first = weights_hash("a")
+    assert weights_hash("b") == first
+    # Into the same folder, as someone does who simply runs the command again.
+    assert weights_hash("b") == first
 
 
 def test_sagemaker_names_take_the_place_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +220,7 @@ def test_a_little_breakage_is_skipped_counted_and_listed(
     (folder / "train" / "a" / "000.png").write_text("a text file called .png")
     (folder / "valid" / "a" / "000.png").write_text("another")
     run = run_training(folder, tmp_path, *tiny_backbone, "--epochs", "2")
-    assert [entry["file"] for entry in run.metrics["skipped"]] == ["a/000.png", "a/000.png"]
+    assert [entry["file"] for entry in run.metrics["data"]["broken"]] == ["valid/a/000.png", "train/a/000.png"]
     assert "skipped_images=2" in run.log
 
 

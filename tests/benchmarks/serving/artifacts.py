@@ -24,9 +24,10 @@ from torch import nn
 
 from inference.artifact import MANIFEST_NAME, WEIGHTS_NAME, InputSpec, read_artifact
 from inference.preprocess import ImageError, Preprocess, decode
-from training.data import SPLITS, Broken, Dataset, Sample, find_splits, read_batches, read_dataset
+from training.data import SPLITS, Broken, Dataset, Sample, find_splits, read_dataset
 from training.drawn_breeds import draw_breeds
 from training.errors import TrainingError
+from training.images import Files
 from training.network import Network
 from training.train import main as train
 
@@ -92,7 +93,7 @@ def random_resnet50(dataset: Dataset) -> dict[str, torch.Tensor]:
     network = Network(module, nn.Identity(), spec).train()
     samples = spread(dataset.splits["train"], 64)
     with torch.no_grad():
-        for images, _ in read_batches(samples, Preprocess(spec), Broken(len(samples)), "ranges"):
+        for images, _ in Files(samples, Preprocess(spec), Broken(len(samples))).batches(0, len(samples)):
             network(torch.from_numpy(images))
     return module.state_dict()
 
@@ -129,12 +130,15 @@ def reference(model_dir: Path, dataset: Dataset) -> dict[str, Any]:
     network.load_state_dict(load_file(model_dir / WEIGHTS_NAME))
     network.eval().to(memory_format=torch.channels_last)
     samples = dataset.splits["test"]
-    broken = Broken(len(samples))
+    files = Files(samples, Preprocess(manifest.input), Broken(len(samples)))
     right = 0
+    intact: list[Sample] = []
     with torch.no_grad():
-        for images, labels in read_batches(samples, Preprocess(manifest.input), broken, "fp32 reference"):
-            right += int((network(torch.from_numpy(images)).argmax(dim=1).numpy() == labels).sum())
-    intact = [sample for sample in samples if sample.path not in broken.files]
+        for images, positions in files.batches(0, len(samples)):
+            batch = [samples[position] for position in positions]
+            found = network(torch.from_numpy(images)).argmax(dim=1).tolist()
+            right += sum(label == sample.label for label, sample in zip(found, batch, strict=True))
+            intact += batch
     return {
         "top1": right / len(intact),
         "test": [(str(sample.path.resolve()), dataset.classes[sample.label]) for sample in intact],
