@@ -1,6 +1,6 @@
 """Serving: the artifact, the preprocessing, the four handlers and the process around them.
 
-AWS's toolkit imports this package from an artifact's `code/` folder and looks for the handlers at its top. They are
+AWS's toolkit imports this package from an artifact's `code/` folder and looks for its handlers at the top. They are
 imported on first use, so that a tool that only reads artifacts (`inference.artifact`) needs no more than the standard
 library.
 """
@@ -8,7 +8,9 @@ library.
 from importlib import import_module
 from typing import Any
 
-HANDLERS = ("model_fn", "input_fn", "predict_fn", "output_fn")
+# The toolkit takes a transform_fn or the three that it is made of, not both. Whatever the three raise, it would answer
+# with a traceback.
+HANDLERS = ("model_fn", "transform_fn")
 
 
 def __getattr__(name: str) -> Any:

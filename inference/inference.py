@@ -1,7 +1,7 @@
 """The four handlers of the SageMaker inference contract: bytes in, breeds out.
 
-`inference.serve` runs them; so does AWS's own `sagemaker-inference` toolkit, from the artifact's `code/` folder. The
-toolkit counts parameters to tell who wants a context, so the signatures must stay as they are.
+`inference.serve` runs them; so does AWS's own `sagemaker-inference` toolkit, from the artifact's `code/` folder and by
+`transform_fn`. The toolkit counts parameters to tell who wants a context, so the signatures must stay as they are.
 """
 
 import base64
@@ -9,8 +9,10 @@ import binascii
 import csv
 import io
 import json
+import logging
 import os
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +23,6 @@ from inference.artifact import GRAPH_NAME, Artifact, ArtifactError, read_artifac
 from inference.engine import Engine, usable_precision
 from inference.preprocess import ImageError, ImageTooLargeError, Preprocess, check_together
 
-try:
-    from sagemaker_inference.errors import BaseInferenceToolkitError as ToolkitError
-except ImportError:  # our own image has no toolkit
-    ToolkitError = Exception
-
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 JSON_TYPE, CSV_TYPE = "application/json", "text/csv"
 OUTPUTS = ("probabilities", "logits")
@@ -34,18 +31,21 @@ MAX_INSTANCES = 16
 # Probabilities are calibrated on validation images, so below one half the model is more likely wrong than right.
 LOW_CONFIDENCE_BELOW = 0.5
 
+logger = logging.getLogger("inference")
 
-class RequestError(ToolkitError):  # type: ignore[misc]  # the toolkit has no types
-    """A request that cannot be answered: an HTTP status, a code for programs and one sentence for people.
 
-    AWS's toolkit answers an error of its own kind with the status, and any other with 500.
-    """
+class RequestError(Exception):
+    """A request that cannot be answered: an HTTP status, a code for programs and one sentence for people."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, message, code)
+        super().__init__(status, code, message)
         self.status = status
         self.code = code
         self.message = message
+
+    def to_json(self) -> str:
+        """The one body in which errors leave."""
+        return json.dumps({"error": {"code": self.code, "message": self.message}})
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,26 @@ def output_fn(prediction: dict[str, Any], accept: str) -> tuple[str, str]:
         if media_type in (CSV_TYPE, "text/*"):
             return to_csv(prediction), CSV_TYPE
     raise RequestError(406, "not_acceptable", f"The answer comes as {JSON_TYPE} or {CSV_TYPE}.")
+
+
+def transform_fn(
+    model: Model, body: bytes | bytearray | str, content_type: str | None, accept: str, context: Any
+) -> tuple[str, str]:
+    """A whole request for AWS's toolkit: the other three in one, and refusals answered as `inference.serve` does.
+
+    Whatever is raised, errors of its own kind too, the toolkit answers with a traceback. `context` is its way to set
+    the status.
+    """
+    try:
+        return output_fn(predict_fn(input_fn(body, content_type or ""), model), accept)
+    except RequestError as refusal:
+        error = refusal
+    except Exception:
+        # As in our own process: the caller learns nothing of our insides, whoever reads the log everything.
+        logger.exception("A request failed.")
+        error = RequestError(500, "internal", "The model server failed.")
+    context.set_response_status(error.status, HTTPStatus(error.status).phrase)
+    return error.to_json(), JSON_TYPE
 
 
 def parse_json(body: bytes | bytearray | str) -> Request:

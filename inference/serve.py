@@ -36,6 +36,7 @@ from inference.artifact import ArtifactError
 from inference.connections import DrainingServer, HeadTimeoutProtocol
 from inference.engine import Batcher
 from inference.inference import (
+    JSON_TYPE,
     Model,
     RequestError,
     answer,
@@ -237,13 +238,13 @@ def attribute_options(attributes: dict[str, str]) -> dict[str, Any]:
 
 
 def error_response(error: RequestError) -> Response:
-    """The one shape in which errors leave. A connection with half a body on it cannot be used again."""
+    """The answer to a refused request. A connection with half a body on it cannot be used again."""
     headers = {}
     if error.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if error.status in (408, 413):
         headers["Connection"] = "close"
-    return JSONResponse({"error": {"code": error.code, "message": error.message}}, error.status, headers)
+    return Response(error.to_json(), error.status, headers, JSON_TYPE)
 
 
 def log(**fields: object) -> None:

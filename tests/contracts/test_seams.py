@@ -47,10 +47,6 @@ def test_the_training_job_installs_the_versions_that_are_tested_here() -> None:
     assert wanted.items() <= tested.items()
 
 
-# Imported where it is there: AWS's serving toolkit brings it, and nothing else needs it.
-ONLY_UNDER_TOOLKIT = {"sagemaker_inference"}
-
-
 def test_the_serving_image_has_what_is_tested_here() -> None:
     """Whatever its source imports, in the same versions."""
     room = REPOSITORY / "inference"
@@ -60,7 +56,7 @@ def test_the_serving_image_has_what_is_tested_here() -> None:
     assert asked <= installed.keys()
     imported = set().union(*map(imported_packages, room.glob("*.py"))) - sys.stdlib_module_names - {"inference"}
     found_by_uvicorn = {"httptools", "uvloop"}
-    assert {name.replace("PIL", "pillow") for name in imported - ONLY_UNDER_TOOLKIT} | found_by_uvicorn == asked
+    assert {name.replace("PIL", "pillow") for name in imported} | found_by_uvicorn == asked
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -81,7 +77,7 @@ def test_the_training_job_has_every_package_that_its_source_imports() -> None:
     files = {file for room in ("training", "inference") for file in (REPOSITORY / room).glob("*.py")} - beside_the_job
     imported = set().union(*map(imported_packages, files)) - sys.stdlib_module_names - {"training", "inference"}
     installed = {name.replace("-", "_") for name in pins(REPOSITORY / "training" / "requirements.txt")}
-    assert imported - in_the_image - ONLY_UNDER_TOOLKIT == installed
+    assert imported - in_the_image == installed
 
 
 def test_lock_files_name_no_address() -> None:

@@ -43,7 +43,9 @@ class Context:
 
 def answer(transformer: Transformer, context: Context, request: dict[str, Any]) -> dict[str, Any]:
     context.status = 200
-    context.properties = {"Content-Type": request["content_type"], "Accept": request["accept"]}
+    context.properties = {"Accept": request["accept"]}
+    if request["content_type"]:
+        context.properties["Content-Type"] = request["content_type"]
     (body,) = transformer.transform([{"body": bytearray(base64.b64decode(request["body"]))}], context)
     return {"status": context.status, "body": body}
 

@@ -13,8 +13,19 @@ import numpy as np
 import pytest
 
 import inference
+from inference import inference as handlers
 from inference.artifact import ArtifactError, Manifest, seal
-from inference.inference import MAX_INSTANCES, Model, RequestError, input_fn, model_fn, output_fn, predict_fn, softmax
+from inference.inference import (
+    MAX_INSTANCES,
+    Model,
+    RequestError,
+    input_fn,
+    model_fn,
+    output_fn,
+    predict_fn,
+    softmax,
+    transform_fn,
+)
 
 
 def json_body(*images: bytes, **options: object) -> bytes:
@@ -150,8 +161,45 @@ def test_a_graph_that_is_no_graph_is_refused(model_dir: Path, manifest: Manifest
 
 
 def test_the_signatures_are_what_the_toolkit_counts() -> None:
-    counts = {"model_fn": 2, "input_fn": 2, "predict_fn": 2, "output_fn": 2}
+    counts = {"model_fn": 2, "transform_fn": 5}
     assert {name: len(signature(getattr(inference, name)).parameters) for name in counts} == counts
+
+
+class Context:
+    """What a toolkit's handler sets."""
+
+    status: tuple[int, str] | None = None
+
+    def set_response_status(self, code: int, phrase: str) -> None:
+        self.status = code, phrase
+
+
+def test_what_the_toolkit_calls_answers_as_the_four_do(model: Model, picture: Callable[..., bytes]) -> None:
+    context = Context()
+    text, media_type = transform_fn(model, picture("red"), "image/png", "text/csv", context)
+    assert (text, media_type) == output_fn(predict_fn(input_fn(picture("red"), "image/png"), model), "text/csv")
+    assert context.status is None
+
+
+def test_what_the_toolkit_calls_answers_refusals_itself(model: Model) -> None:
+    context = Context()
+    text, media_type = transform_fn(model, b"x", None, "text/csv", context)
+    assert (context.status, media_type) == ((415, "Unsupported Media Type"), "application/json")
+    assert json.loads(text)["error"]["code"] == "unsupported_content_type"
+
+
+def test_a_bug_under_the_toolkit_tells_the_caller_nothing_and_the_log_everything(
+    model: Model, picture: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret path /opt/ml")
+
+    monkeypatch.setattr(handlers, "decode", broken)
+    context = Context()
+    text, _ = transform_fn(model, picture("red"), "image/png", "", context)
+    assert context.status == (500, "Internal Server Error")
+    assert json.loads(text) == {"error": {"code": "internal", "message": "The model server failed."}}
+    assert "secret path" in caplog.text
 
 
 def test_softmax_adds_up_and_does_not_overflow() -> None:

@@ -102,8 +102,8 @@ def test_the_handlers_of_the_artifact_work_without_the_repository(trained: Train
     program = (
         "import sys, inference;"
         "model = inference.model_fn(sys.argv[1]);"
-        "request = inference.input_fn(open(sys.argv[2], 'rb').read(), 'image/jpeg');"
-        "print(inference.__file__, inference.output_fn(inference.predict_fn(request, model), 'text/csv')[0])"
+        "photo = open(sys.argv[2], 'rb').read();"
+        "print(inference.__file__, inference.transform_fn(model, photo, 'image/jpeg', 'text/csv', None)[0])"
     )
     code = trained.model_dir / "code"
     ran = subprocess.run(
