@@ -18,11 +18,15 @@ from inference.artifact import InputSpec
 # Pillow reads dozens of formats; these three are what cameras and browsers send, and have the best-tested decoders.
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 25_000_000
-MAX_PIXELS_TOGETHER = 2 * MAX_PIXELS  # of the images in one request: a body of a kilobyte can hold 16 of the largest
 # A progressive JPEG has about ten scans. Each one passes over the whole picture again, so a small file with thousands
-# of them would keep a CPU busy for minutes. The largest picture may have twenty, a smaller one as many more.
+# of them would keep a CPU busy for minutes.
 MAX_SCANS = 100
-MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
+COUNT_PER_SCAN = 0.05
+# Decoded whole, where a JPEG is decoded at a fraction of its scale.
+COUNT_OF_PNG_AND_WEBP = 2
+# What the images of one request may count together, since a body of a few kilobytes can hold 16 of the largest. One
+# alone may be the largest in any format, with twenty scans as a JPEG.
+MAX_COUNTED_PIXELS = 2 * MAX_PIXELS
 START_OF_SCAN = b"\xff\xda"  # never part of compressed data, where ff is always followed by 00 or a restart marker
 # Pillow unpacks every colour profile of a PNG anew (a megabyte from a kilobyte), and copies all EXIF that came before
 # whenever a JPEG goes on with more. An honest file has one of either.
@@ -93,17 +97,29 @@ class Preprocess:
 
 
 def check_together(contents: Sequence[bytes]) -> None:
-    """Raise ImageTooLargeError when images have more than MAX_PIXELS_TOGETHER; only their heads are read."""
-    pixels = 0
+    """Raise ImageTooLargeError when images count more than MAX_COUNTED_PIXELS; only their heads are read."""
+    counted = 0.0
     for content in contents:
         with suppress(Exception):  # what cannot be opened is refused, and better explained, when it is decoded
-            image = Image.open(BoundedFile(content), formats=FORMATS)
-            pixels += image.width * image.height
-    if pixels > MAX_PIXELS_TOGETHER:
+            counted += counted_pixels(Image.open(BoundedFile(content), formats=FORMATS), content)
+    if counted > MAX_COUNTED_PIXELS:
         raise ImageTooLargeError(
-            f"The images have {pixels / 1e6:.0f} megapixels together; a request may have at most "
-            f"{MAX_PIXELS_TOGETHER / 1e6:.0f}."
+            f"The images count as {counted / 1e6:.1f} megapixels together, PNG and WEBP twice and a JPEG more with "
+            f"every scan; a request may have at most {MAX_COUNTED_PIXELS / 1e6:.0f}."
         )
+
+
+def counted_pixels(image: Image.Image, content: bytes) -> float:
+    """The pixels of an opened file, weighted by what decoding takes: those of a JPEG of a single scan count once."""
+    pixels = image.width * image.height
+    if not is_jpeg(image):
+        return pixels * COUNT_OF_PNG_AND_WEBP
+    return pixels * (1 + COUNT_PER_SCAN * (content.count(START_OF_SCAN) - 1))
+
+
+def is_jpeg(image: Image.Image) -> bool:
+    """MPO is Pillow's name for a JPEG that holds further pictures."""
+    return image.format in ("JPEG", "MPO")
 
 
 def decode(content: bytes, min_side: int) -> Image.Image:
@@ -119,9 +135,8 @@ def decode(content: bytes, min_side: int) -> Image.Image:
         pixels = image.width * image.height
         if pixels > MAX_PIXELS:
             raise too_large(pixels)
-        # MPO is Pillow's name for a JPEG that holds further pictures.
-        scans = content.count(START_OF_SCAN) if image.format in ("JPEG", "MPO") else 1
-        if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
+        scans = content.count(START_OF_SCAN) if is_jpeg(image) else 1
+        if scans > MAX_SCANS or counted_pixels(image, content) > MAX_COUNTED_PIXELS:
             raise ImageError(f"The JPEG has too many scans ({scans}): save it again as an ordinary one.")
         # libjpeg can decode at 1/2, 1/4 or 1/8 of the scale for a fraction of the time; other formats ignore this.
         image.draft("RGB", (min_side, min_side))

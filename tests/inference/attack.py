@@ -1,5 +1,6 @@
 """Sends many requests to a serving process, and judges what comes back."""
 
+import base64
 import http.client
 import itertools
 import json
@@ -7,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -41,6 +42,12 @@ class Answer:
 
 def image(name: str, content_type: str, content: bytes) -> Sent:
     return Sent(name, content, {"Content-Type": content_type})
+
+
+def images(name: str, contents: Sequence[bytes]) -> Sent:
+    """Several in one request."""
+    instances = [{"image_base64": base64.b64encode(content).decode()} for content in contents]
+    return Sent(name, json.dumps({"instances": instances}).encode(), {"Content-Type": "application/json"})
 
 
 def ask(port: int, sent: Sent) -> Answer:

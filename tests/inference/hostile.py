@@ -35,6 +35,25 @@ def corpus(side: int, body_bytes: int) -> Iterator[Hostile]:
     yield from others()
 
 
+def crowds(side: int) -> Iterator[tuple[str, list[bytes]]]:
+    """Images of one request that take the longest together, each about as many as are accepted.
+
+    `side` is that of the largest square. A JPEG strip is too low to be decoded at a fraction of its scale.
+    """
+    half = side // 2
+    yield "two of the slowest PNGs", [png(side, half, 16, RGBA, line_filter=4)] * 2
+    yield "sixteen of the slowest PNGs", [png(side // 4, side // 4, 16, RGBA, line_filter=4)] * 16
+    yield "two of the largest WEBPs", [drawn("WEBP", mode="RGBA", size=(side, half), lossless=True)] * 2
+    strip = drawn("JPEG", mode="CMYK", size=(side * side // 400, 380))
+    yield "two JPEG strips", [strip] * 2
+    for scans in (20, 100):
+        width = int(side * side / 380 / (1 + 0.05 * (scans - 1)))
+        yield (
+            f"two progressive JPEG strips of {scans} scans",
+            [with_scans(drawn("JPEG", mode="CMYK", size=(width, 380), progressive=True), scans)] * 2,
+        )
+
+
 def pngs(side: int, body_bytes: int) -> Iterator[tuple[str, bytes]]:
     megabyte = zlib.compress(bytes(1 << 20), 9)
     bomb = zlib.compress(bytes(1 << 26), 9)

@@ -1,6 +1,5 @@
 """What callers can make a serving process hold, or do, is bounded for all of them together, not only for each."""
 
-import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ import pytest
 
 from inference.serve import MAX_BODY_BYTES
 from tests.conftest import wait_for
-from tests.inference.attack import Sent, ask
+from tests.inference.attack import ask, images
 from tests.inference.hostile import GREY, png
 from tests.inference.process import serving
 from tests.inference.test_pressure import BYTES_BOUND, IMPATIENT, head, others_are_served, send_until_answered
@@ -29,11 +28,10 @@ def test_a_head_without_end_is_cut_off_and_kept_nowhere(model_dir: Path) -> None
 
 
 def test_many_large_pictures_in_one_request_are_refused(model_dir: Path) -> None:
-    largest = base64.b64encode(png(5000, 5000, depth=1, colour=GREY)).decode()
-    body = json.dumps({"instances": [{"image_base64": largest}] * 16}).encode()
+    largest = png(5000, 5000, depth=1, colour=GREY)
     with serving(model_dir.parent) as server:
         server.wait_until_ready()
-        answer = ask(server.port, Sent("sixteen of the largest", body, {"Content-Type": "application/json"}))
+        answer = ask(server.port, images("sixteen of the largest", [largest] * 16))
         assert (answer.status, json.loads(answer.text)["error"]["code"]) == (413, "image_too_large")
 
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from inference import preprocess
 from inference.artifact import InputSpec
-from inference.preprocess import MAX_PIXELS, ImageError, ImageTooLargeError, Preprocess, decode
+from inference.preprocess import MAX_PIXELS, ImageError, ImageTooLargeError, Preprocess, check_together, decode
+from tests.inference.hostile import with_scans
 
 
 def spec(size: int = 16, resize: int = 16) -> InputSpec:
@@ -176,6 +177,47 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(
     last_scan = content[content.rindex(b"\xff\xda", 0, end) : end]
     with pytest.raises(ImageError, match="too many scans"):
         decode(content[:end] + last_scan * more_scans + content[end:], min_side=64)
+
+
+Square = tuple[float, str, int]  # megapixels, format, scans: a progressive JPEG starts at ten
+
+
+def square(megapixels: float, format: str, scans: int) -> bytes:
+    side = round(1000 * megapixels**0.5)
+    if scans == 1:
+        return file_of(Image.new("RGB", (side, side)), format)
+    return with_scans(file_of(Image.new("RGB", (side, side)), format, progressive=True), scans)
+
+
+@pytest.mark.parametrize(
+    "squares",
+    [
+        [(2, "JPEG", 1)] * 16,
+        [(2, "JPEG", 10)] * 16,
+        [(25, "JPEG", 1)] * 2,
+        [(25, "JPEG", 20)],
+        [(25, "PNG", 1)],
+        [(12.4, "PNG", 1), (12.4, "WEBP", 1)],
+        [(10, "PNG", 1), (25, "JPEG", 1)],
+    ],
+)
+def test_what_one_request_may_hold(squares: list[Square]) -> None:
+    check_together([square(*one) for one in squares] + [b"no image"])
+
+
+@pytest.mark.parametrize(
+    ("squares", "counted"),
+    [
+        ([(25, "PNG", 1)] * 2, "100.0"),
+        ([(16, "PNG", 1), (16, "WEBP", 1)], "64.0"),
+        ([(16, "PNG", 1), (25, "JPEG", 1)], "57.0"),
+        ([(25, "JPEG", 10)] * 2, "72.5"),
+        ([(1, "JPEG", 100)] * 10, "59.5"),
+    ],
+)
+def test_images_that_take_too_much_together_are_refused_by_their_heads(squares: list[Square], counted: str) -> None:
+    with pytest.raises(ImageTooLargeError, match=f"count as {counted} megapixels together, PNG and WEBP twice"):
+        check_together([square(*one) for one in squares])
 
 
 COMMENT, EXIF = b"\xff\xfe\0\2", b"\xff\xe1\0\x0aExif\0\0MM"
