@@ -12,6 +12,8 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from inference.artifact import PrecisionChoice
+
 QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -21,12 +23,18 @@ def cpu_precisions() -> tuple[str, ...]:
     return ("fp32", "bf16") if "BF16" in capabilities else ("fp32",)
 
 
-def usable_precision(chosen: str) -> str:
-    """The precision to run a model in that was exported for `chosen`: fp32 where the CPU, or this code, lacks it.
+def usable_precision(choice: PrecisionChoice) -> tuple[str, str]:
+    """The precision that an exported model runs in on this CPU, and why.
 
-    An int8 graph runs everywhere; its few layers that are not quantised take the best float there is.
+    An int8 graph runs everywhere; its few layers that are not quantised take the best float there is. Between the
+    floats the CPU decides, unless the model lost too much in bf16, or was no faster, where it was exported.
     """
-    return chosen if chosen in ("int8", *cpu_precisions()) else "fp32"
+    floats = cpu_precisions()
+    if choice.chosen == "fp32" and "bf16" in floats and "bf16" not in choice.validation_top1:
+        return "bf16", f"this CPU computes bf16, which the one that exported the model did not; there {choice.why}"
+    if choice.chosen in ("int8", *floats):
+        return choice.chosen, choice.why
+    return "fp32", f"this CPU does not compute {choice.chosen}; where the model was exported {choice.why}"
 
 
 def cpu_count() -> int:

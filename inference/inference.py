@@ -59,11 +59,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Model:
-    """A verified artifact, ready to answer."""
+    """A verified artifact, ready to answer. `why` is why the engine has its precision."""
 
     artifact: Artifact
     preprocess: Preprocess
     engine: Engine
+    why: str
 
     def describe(self) -> dict[str, str]:
         """Which model answers, and the precision that really runs."""
@@ -80,14 +81,15 @@ def model_fn(model_dir: str | Path, context: object = None) -> Model:
     """
     artifact = read_artifact(Path(model_dir), os.environ.get("MODEL_MANIFEST_SHA256"))
     manifest = artifact.manifest
+    precision, why = usable_precision(manifest.precision)
     try:
-        engine = Engine(artifact.directory / GRAPH_NAME, usable_precision(manifest.precision.chosen))
+        engine = Engine(artifact.directory / GRAPH_NAME, precision)
         outputs = engine(np.zeros((1, manifest.input.size, manifest.input.size, 3), dtype=np.uint8))
     except RuntimeError:
         raise ArtifactError(f"OpenVINO cannot run the artifact's {GRAPH_NAME}.") from None
     if outputs.shape != (1, len(manifest.classes)):
         raise ArtifactError(f"The graph answers {outputs.shape[1]} scores for {len(manifest.classes)} classes.")
-    return Model(artifact, Preprocess(manifest.input), engine)
+    return Model(artifact, Preprocess(manifest.input), engine, why)
 
 
 def input_fn(body: bytes | bytearray | str, content_type: str) -> Request:

@@ -109,7 +109,7 @@ class ModelServer:
             self.failure = error
             return
         self.batcher, self.model = batcher, model
-        log(event="ready", model=model.describe(), why=model.artifact.manifest.precision.why)
+        log(event="ready", model=model.describe(), why=model.why)
 
     def drain(self) -> None:
         """From now on each answer ends its connection, and the platform is told to send no more."""
@@ -121,8 +121,7 @@ class ModelServer:
             return JSONResponse({"status": "draining"}, 503)
         if self.model is None:
             return JSONResponse({"status": "loading"}, 503)
-        precision = self.model.artifact.manifest.precision
-        return JSONResponse({"status": "ready", "model": self.model.describe(), "why": precision.why})
+        return JSONResponse({"status": "ready", "model": self.model.describe(), "why": self.model.why})
 
     async def invocations(self, http: HttpRequest) -> Response:
         """POST /invocations: answer, and log one line."""

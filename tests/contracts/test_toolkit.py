@@ -94,7 +94,7 @@ def base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         head.bias.copy_(torch.tensor([0.0, 0.0, 0.0, -2.0]))
     network = Network(MeanColour(), head, spec)
     write_network(network, to_openvino(network, SIZE), base / "model")
-    precision = PrecisionChoice("fp32", "it is the only one", {"fp32": 1.0})
+    precision = PrecisionChoice("fp32", "bf16 would lose too much", {"fp32": 1.0, "bf16": 0.5})
     seal(base / "model", Manifest("run-1", "mean_colour", CLASSES, spec, 1.0, precision, metrics={}, files={}))
     return base
 

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inference import serve
+from inference import engine, serve
+from inference.artifact import Manifest, PrecisionChoice, seal
 from inference.serve import ModelServer, create_app
 
 
@@ -52,6 +55,40 @@ def test_loading_makes_it_ready(model_dir: Path) -> None:
     server = ModelServer(model_dir)
     asyncio.run(server.load())
     assert call(server, "GET", "/ping")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("chosen", "judged", "cpu", "runs", "why"),
+    [
+        ("bf16", ("fp32", "bf16"), ("fp32",), "fp32", "this CPU does not compute bf16"),
+        ("fp32", ("fp32",), ("fp32", "bf16"), "bf16", "this CPU computes bf16"),
+        ("fp32", ("fp32", "bf16"), ("fp32", "bf16"), "fp32", "it is the fastest"),
+    ],
+)
+def test_what_really_runs_and_why_is_said_everywhere(
+    model_dir: Path,
+    manifest: Manifest,
+    picture: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    chosen: str,
+    judged: tuple[str, ...],
+    cpu: tuple[str, ...],
+    runs: str,
+    why: str,
+) -> None:
+    precision = PrecisionChoice(chosen, "it is the fastest", dict.fromkeys(judged, 1.0))
+    seal(model_dir, replace(manifest, precision=precision))
+    monkeypatch.setattr(engine, "cpu_precisions", lambda: cpu)
+    server = ModelServer(model_dir)
+    with caplog.at_level(logging.INFO, "inference"):
+        asyncio.run(server.load())
+    _, ping = call(server, "GET", "/ping")
+    _, found = call(server, "POST", "/invocations", picture("red"), content_type="image/png")
+    ready = next(line for line in map(json.loads, caplog.messages) if line["event"] == "ready")
+    assert ping["model"] == found["model"] == ready["model"] == {"run_id": "run-1", "precision": runs}
+    assert ping["why"] == ready["why"]
+    assert ping["why"].startswith(why)
 
 
 def test_a_bug_tells_the_caller_nothing_and_the_log_everything(

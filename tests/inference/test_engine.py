@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inference import engine
+from inference.artifact import PrecisionChoice
 from inference.engine import Batcher, cpu_count, usable_precision
 from tests.conftest import wait_for
 
@@ -31,11 +32,36 @@ def test_without_control_groups_the_affinity_counts(tmp_path: Path, monkeypatch:
     assert cpu_count() == len(os.sched_getaffinity(0))
 
 
-def test_the_cpu_decides_between_the_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "cpu_precisions", lambda: ("fp32",))
-    assert [usable_precision(name) for name in ("fp32", "bf16", "int8", "fp4")] == ["fp32", "fp32", "int8", "fp32"]
-    monkeypatch.setattr(engine, "cpu_precisions", lambda: ("fp32", "bf16"))
-    assert [usable_precision(name) for name in ("fp32", "bf16", "int8")] == ["fp32", "bf16", "int8"]
+ITS_OWN = "it is the fastest"
+WITHOUT, WITH = ("fp32",), ("fp32", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "chosen", "judged", "runs", "why"),
+    [
+        (WITHOUT, "fp32", WITHOUT, "fp32", ITS_OWN),
+        (WITHOUT, "fp32", WITH, "fp32", ITS_OWN),
+        (WITHOUT, "bf16", WITH, "fp32", f"this CPU does not compute bf16; where the model was exported {ITS_OWN}"),
+        (WITHOUT, "int8", WITH, "int8", ITS_OWN),
+        (WITHOUT, "fp4", WITH, "fp32", f"this CPU does not compute fp4; where the model was exported {ITS_OWN}"),
+        (WITH, "fp32", WITH, "fp32", ITS_OWN),
+        (WITH, "bf16", WITH, "bf16", ITS_OWN),
+        (WITH, "int8", WITHOUT, "int8", ITS_OWN),
+        (
+            WITH,
+            "fp32",
+            WITHOUT,
+            "bf16",
+            f"this CPU computes bf16, which the one that exported the model did not; there {ITS_OWN}",
+        ),
+    ],
+)
+def test_the_cpu_decides_between_the_floats_where_the_evidence_does_not(
+    monkeypatch: pytest.MonkeyPatch, cpu: tuple[str, ...], chosen: str, judged: tuple[str, ...], runs: str, why: str
+) -> None:
+    monkeypatch.setattr(engine, "cpu_precisions", lambda: cpu)
+    choice = PrecisionChoice(chosen, ITS_OWN, dict.fromkeys((*judged, chosen), 0.8))
+    assert usable_precision(choice) == (runs, why)
 
 
 class Doubler:

@@ -14,7 +14,7 @@ def test_a_whole_life(model_dir: Path, picture: Callable[..., bytes]) -> None:
         server.wait_until_ready()
         assert server.request("GET", "/ping") == (
             200,
-            {"status": "ready", "model": {"run_id": "run-1", "precision": "fp32"}, "why": "it is the only one"},
+            {"status": "ready", "model": {"run_id": "run-1", "precision": "fp32"}, "why": "bf16 would lose too much"},
         )
 
         image, jpeg = picture("red", format="JPEG"), {"Content-Type": "image/jpeg"}
@@ -41,7 +41,11 @@ def test_a_whole_life(model_dir: Path, picture: Callable[..., bytes]) -> None:
 
         assert server.terminate() == 0
     lines = server.log
-    assert lines[0]["event"] == "ready"
+    assert lines[0] == {
+        "event": "ready",
+        "model": {"run_id": "run-1", "precision": "fp32"},
+        "why": "bf16 would lose too much",
+    }
     requests = [line for line in lines if line["event"] == "request"]
     assert requests[0]["id"] == "call-7"
     assert [line["status"] for line in requests] == [200, 200, 400, 415, 406, 400, 413]
