@@ -2,7 +2,8 @@
 
     python -m local_aws.demo [--data FOLDER]
 
-Writes build/demo/report.json, the job's plots beside it, and each target's output to build/demo/logs/.
+Writes build/demo/report.json, the job's own report beside it (report.html, model-card.md, metrics.json and plots), and
+each target's output to build/demo/logs/.
 """
 
 import argparse
@@ -101,7 +102,7 @@ class Demo:
         return min(path for path in test.rglob("*") if path.is_file())
 
     def _keep_results(self) -> None:
-        """Metrics and plots out of the newest job's output, and the names that Terraform gave."""
+        """Metrics, report and plots out of the newest job's output, and the names that Terraform gave."""
         outputs = json.loads((self.home.path / "environment" / "outputs.json").read_text())
         self.report["endpoint"] = outputs["endpoint_name"]["value"]
         self.report["function"] = outputs["function_name"]["value"]
@@ -138,7 +139,7 @@ def _run(data: str) -> None:
     print(f"{table(demo.answer)}\n")
     print(
         f"{demo.report['classes']} breeds, test top-1 {demo.report['test_top1']:.1%}, top-5 "
-        f"{demo.report['test_top5']:.1%}. Report and plots: {_FOLDER.relative_to(REPOSITORY)}/"
+        f"{demo.report['test_top5']:.1%}. To read: {_FOLDER.relative_to(REPOSITORY)}/report.html"
     )
     if demo.report["leftovers"]:
         raise StageError(f"Left over after destroy: {', '.join(demo.report['leftovers'])}.")

@@ -55,7 +55,7 @@ from training.linear_probe import first_layer, linear_probe, read_class_rows
 from training.network import Network, run_over, runner, to_openvino, with_head
 from training.precision import choose_precision, compare, float_candidates, quantize
 from training.record import describe_run, features_key, training_key, write_run
-from training.report import write_report
+from training.report import Tested, write_report
 from training.run_folders import reserve
 from training.stage import Stage
 
@@ -203,10 +203,13 @@ def train(arguments: argparse.Namespace, stop: StopSignal) -> None:
             "precision": asdict(precision),
             "stages": stages,
             "kept": kept,
-            "arguments": run["arguments"],
+            **{name: run[name] for name in ("arguments", "code_sha256", "backbone_sha256", "versions")},
             "seconds": clock.seconds,
         }
-        write_report(arguments.output_dir, facts, histories["head"], dataset.classes, test.confusion)
+        paths = [test_files.samples[position].path for position in logits.positions]
+        write_report(
+            arguments.output_dir, facts, histories, Tested(logits, manifest.temperature, dataset.classes, paths)
+        )
     if broken.files:
         print(f"skipped_images={len(broken.files)} (listed in metrics.json)")
     print(f"precision={precision.chosen} temperature={manifest.temperature:.4f} ({precision.why})")
