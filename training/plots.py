@@ -23,15 +23,18 @@ def plot_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes
     figure, grid = plt.subplots(rows, 2, figsize=(10, 4 * rows), layout="constrained", squeeze=False)
     for (losses, accuracy), (stage, history) in zip(grid, histories.items(), strict=True):
         epochs = [entry["epoch"] for entry in history]
-        losses.plot(epochs, [entry["train_loss"] for entry in history], label="train (with label smoothing)")
-        losses.plot(epochs, [entry["valid_loss"] for entry in history], label="validation")
+        losses.plot(
+            epochs, [entry["train_loss"] for entry in history], label="train (with label smoothing)", marker="."
+        )
+        losses.plot(epochs, [entry["valid_loss"] for entry in history], label="validation", marker=".")
         losses.set(xlabel="epoch", ylabel="cross-entropy", title=f"{STAGE_TITLES[stage]}: loss", ylim=(0, None))
         losses.legend()
-        accuracy.plot(epochs, [entry["valid_top1"] for entry in history], color="tab:green")
+        accuracy.plot(epochs, [entry["valid_top1"] for entry in history], color="tab:green", marker=".")
         accuracy.set(xlabel="epoch", ylabel="share of validation images", ylim=(0, 1))
         accuracy.set(title=f"{STAGE_TITLES[stage]}: top-1")
         for axes in (losses, accuracy):
             axes.grid(alpha=0.3)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     return png(figure)
 
 
