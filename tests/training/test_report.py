@@ -6,14 +6,12 @@ import json
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from markdown_it import MarkdownIt
 from PIL import Image
 from scipy.stats import binomtest
 
@@ -23,6 +21,7 @@ from training.network import Outputs
 from training.report import TEMPLATES, interval, most_confused, render, worst_mistakes, write_report
 
 from .conftest import Trained
+from .reading import Page, read_card, read_markdown, read_page
 
 HISTORY = [{"epoch": epoch, "train_loss": 2 / epoch, "valid_loss": 3 / epoch, "valid_top1": 0.5} for epoch in (1, 2)]
 ABSURD_NAMES = (
@@ -95,49 +94,6 @@ def split(tmp_path: Path) -> Callable[..., report.Tested]:
     return make
 
 
-class Page(HTMLParser):
-    """The elements, attributes and text of a page; its tables as rows of cells."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: set[str] = set()
-        self.attributes: list[tuple[str, str]] = []
-        self.tables: list[list[list[str]]] = []
-        self.text = ""
-        self.in_cell = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-            self.in_cell = True
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
-            self.in_cell = False
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        if self.in_cell:
-            self.tables[-1][-1][-1] += data
-
-    def rows_below(self, first_head: str) -> list[list[str]]:
-        """The rows of the first table whose first column has this head."""
-        return next(table[1:] for table in self.tables if table[0][0] == first_head)
-
-
-def card_page(folder: Path) -> Page:
-    """The model card as a reader sees it whose Markdown lets HTML through."""
-    markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    return Page(markdown.render((folder / "model-card.md").read_text()))
-
-
 def test_a_run_leaves_a_complete_report(trained: Trained) -> None:
     metrics = trained.metrics
     assert {path.name for path in trained.output_dir.iterdir()} >= WRITTEN
@@ -172,8 +128,8 @@ def test_the_page_needs_nothing_but_itself(trained: Trained) -> None:
 
 
 def test_page_and_card_say_what_metrics_say(trained: Trained) -> None:
-    metrics, page = trained.metrics, Page((trained.output_dir / "report.html").read_text())
-    card = card_page(trained.output_dir)
+    metrics, page = trained.metrics, read_page(trained.output_dir)
+    card = read_card(trained.output_dir)
     for figure in ("test_top1", "test_top5", "test_ece", "test_ece_uncalibrated"):
         assert f"{metrics[figure]:.1%}" in page.text
         assert f"{metrics[figure]:.1%}" in card.text
@@ -205,14 +161,14 @@ def test_names_do_no_harm(split: Callable[..., report.Tested], tmp_path: Path) -
     def on_paper(name: str) -> str:
         return name.encode("utf-8", "backslashreplace").decode()
 
-    page = Page((tmp_path / "report.html").read_text())
+    page = read_page(tmp_path)
     assert not page.elements & {"script", "a"}
     assert not [name for name, _ in page.attributes if name.startswith("on")]
     assert all(value.startswith("data:image/") for name, value in page.attributes if name == "src")
     assert {row[0] for row in page.rows_below("Class")} == {on_paper(name) for name in ABSURD_NAMES}
     assert "<b>|`.jpg" in page.text
 
-    card = card_page(tmp_path)
+    card = read_card(tmp_path)
     structure = {"h1", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
     assert card.elements <= structure
     shown = card.rows_below("class")
@@ -229,7 +185,7 @@ def test_a_name_is_one_cell_of_the_card(name: str) -> None:
     text = render(
         "model-card.md", metrics=values, test_loss=1.0, test_images=10, top1_interval=(0, 1), worst_first=[row]
     )
-    page = Page(MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text))
+    page = read_markdown(text)
     assert page.rows_below("class") == [[name.replace("\n", " "), "1", "unknown", "unknown"]]
     assert page.rows_below("argument")[0] == ["--epochs", name.replace("\n", " ")]
 
@@ -256,12 +212,12 @@ def test_a_model_without_mistakes_and_a_split_without_files_still_have_a_report(
 ) -> None:
     tested = split([0, 1], [0, 1], [0.9, 0.9], ("a", "b"))
     write_report(tmp_path, facts(2), {"head": HISTORY}, tested)
-    assert "every test image was recognised" in Page((tmp_path / "report.html").read_text()).text
+    assert "every test image was recognised" in read_page(tmp_path).text
     wrong = split([0, 1], [1, 0], [0.9, 0.9], ("a", "b"))
     for path in wrong.paths:
         path.unlink()
     write_report(tmp_path, facts(2), {"head": HISTORY}, wrong)
-    assert "None that can be shown" in Page((tmp_path / "report.html").read_text()).text
+    assert "None that can be shown" in read_page(tmp_path).text
 
 
 def test_many_classes_and_large_photographs_make_no_large_page(tmp_path: Path) -> None:
@@ -297,12 +253,12 @@ def test_both_stages_are_shown_and_which_was_kept(split: Callable[..., report.Te
     )
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert (metrics["history"], metrics["fine_tuning_history"]) == (HISTORY, later)
-    page = Page((tmp_path / "report.html").read_text())
+    page = read_page(tmp_path)
     assert page.rows_below("Stage") == [
         ["Linear head on frozen features", "1.2500", "50.0%", ""],
         ["Fine-tuning", "0.7500", "62.5%", "kept"],
     ]
-    assert card_page(tmp_path).rows_below("stage") == [
+    assert read_card(tmp_path).rows_below("stage") == [
         ["linear head", "1.2500", "50.0%"],
         ["fine-tuning", "0.7500", "62.5%"],
     ]
@@ -318,14 +274,14 @@ def test_what_was_left_out_is_listed_with_the_reason(split: Callable[..., report
     }
     tested = split([0, 1], [0, 1], [0.9, 0.9], ("a", "b"))
     write_report(tmp_path, {**facts(2), "data": data}, {"head": HISTORY}, tested)
-    page = Page((tmp_path / "report.html").read_text())
+    page = read_page(tmp_path)
     assert [table[1:] for table in page.tables if table[0] == ["File", "Why"]] == [
         [["train/a/1.jpg", "cut short"]],
         [["train/a/2.jpg", "the same as train/a/3.jpg"]],
         [["test/a/4.jpg", "the same as train/a/5.jpg"]],
     ]
     assert "Cut from train by the hash of their content: valid." in page.text
-    card = card_page(tmp_path).text
+    card = read_card(tmp_path).text
     for said in ("e" * 64, "f" * 64, "Copies in another split, left out: 1", "2.14.1"):
         assert said in card
 
