@@ -1,14 +1,14 @@
 """From the rounds' figures to build/bench/serving.json, its table and its plot."""
 
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
-import psutil
+
+from tests.benchmarks.machine import describe_machine
 
 TORCHSERVE = ("seed_torchserve_1_worker", "seed_torchserve_2_workers")
 SEED_HERE, OURS = "seed_under_our_server", "ours"
@@ -58,18 +58,12 @@ def medians(rounds: Sequence[Figures]) -> dict[str, Any]:
 
 def write_report(backbones: Mapping[str, Figures], conditions: str, target: Path) -> None:
     """Write `target`.json, .md and .png."""
-    machine = f"{cpu_model()}, {psutil.cpu_count()} CPUs, {psutil.virtual_memory().total >> 30} GiB."
+    machine = describe_machine()
     content = {**backbones, "conditions": conditions, "machine": machine}
     target.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
     tables = "\n".join(table(name, figures) for name, figures in backbones.items())
     target.with_suffix(".md").write_text(f"{tables}\n{conditions} {machine}\n")
     plot(backbones, target.with_suffix(".png"))
-
-
-def cpu_model() -> str:
-    """As Linux names it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def quantiles(clients: int) -> Callable[[Figures], str]:
