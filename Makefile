@@ -175,6 +175,10 @@ verify: setup .venv-torchserve/installed ## run what is sampled in the tests wit
 bench-serving: setup .venv-torchserve/installed $(LOAD_GENERATOR) ## measure the endpoint beside the seed's [DATA=<folder>] [ROUNDS=3]
 	@$(PYTHON) -m tests.benchmarks.serving --data "$$DATA" --rounds "$${ROUNDS:-3}"
 
+.PHONY: bench-training
+bench-training: setup ## measure the training beside the seed's: DATA=<folder of train, valid and test> (25 minutes)
+	@$(PYTHON) -m tests.benchmarks.training --data "$$DATA"
+
 .PHONY: lint
 lint: setup ## check style, format and types
 	@.venv/bin/ruff check .
