@@ -2,7 +2,6 @@
 
 import argparse
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torchvision.transforms import v2
 
 from inference.engine import cpu_precisions
 from training.backbone import Backbone
-from training.images import BATCH_SIZE, Pixels
+from training.images import Pixels
 from training.network import Network
 from training.stage import Stage
 
@@ -20,9 +19,10 @@ SMALLEST_CROP = 0.5  # as a share of the image's area
 
 
 class TunedNetwork(Network):
-    """A network of which only the last parts learn; the others stay as in evaluation while it trains.
+    """A network of which the last parts learn while the others stay as in evaluation, and every BatchNorm with them.
 
-    Above all their BatchNorm: its statistics are those of millions of images, and would drift to those of a batch.
+    Its statistics are those of millions of images. A batch of 32 has others: with them the loss of a good head jumps
+    to many times what it was, in the parts that learn, too.
     """
 
     head: nn.Linear
@@ -31,7 +31,7 @@ class TunedNetwork(Network):
         super().train(mode)
         for module in self.modules():
             learns = [parameter.requires_grad for parameter in module.parameters()]
-            if learns and not any(learns):
+            if isinstance(module, nn.BatchNorm2d) or (learns and not any(learns)):
                 module.eval()
         return self
 
@@ -64,11 +64,12 @@ def fine_tuning(network: TunedNetwork, train: Pixels, valid: Pixels, arguments: 
         return logits.float()
 
     def train_logits(rows: Tensor) -> Tensor:
-        images = torch.from_numpy(train.values[rows.numpy()]).permute(0, 3, 1, 2)
+        images = torch.from_numpy(train.take(rows.numpy())).permute(0, 3, 1, 2)
         return run(torch.stack([crop(image) for image in images]).permute(0, 2, 3, 1)).cpu()
 
     def valid_logits() -> Tensor:
-        return torch.cat([run(batch).cpu() for batch in pixels_of(valid)])
+        batches = valid.batches(0, len(valid.samples))
+        return torch.cat([run(torch.from_numpy(pixels)).cpu() for pixels, _ in batches])
 
     return Stage(
         name="fine_tuning",
@@ -81,12 +82,6 @@ def fine_tuning(network: TunedNetwork, train: Pixels, valid: Pixels, arguments: 
         batch_size=arguments.fine_tune_batch_size,
         learning_rate=arguments.fine_tune_learning_rate,
     )
-
-
-def pixels_of(images: Pixels) -> Iterator[Tensor]:
-    """All images of a split in batches [n, size, size, 3]."""
-    for start in range(0, len(images.values), BATCH_SIZE):
-        yield torch.from_numpy(images.values[start : start + BATCH_SIZE].copy())
 
 
 def device() -> str:

@@ -1,9 +1,10 @@
 """The images of one split as pixels: decoded as they are read, or once for all that comes after."""
 
+import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,24 +66,30 @@ class Files:
             return error
 
 
-@dataclass(frozen=True)
 class Pixels:
-    """Images that were decoded once: uint8 [n, size, size, 3] in a memory-mapped file, and their positions [n]."""
+    """Images that were decoded once, into a memory-mapped file: pixels [n, size, size, 3] and their `positions` [n].
 
-    samples: Sequence[Sample]
-    values: NDArray[np.uint8]
-    positions: NDArray[np.int64]
+    What was read is given back to the system at once, so a pass over all of them takes no more memory than a batch.
+    """
 
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """The class of each image."""
-        return np.array([self.samples[position].label for position in self.positions])
+    def __init__(self, samples: Sequence[Sample], store: BinaryIO, positions: NDArray[np.int64], size: int) -> None:
+        self.samples = samples
+        self.positions = positions
+        self.labels = np.array([samples[position].label for position in positions])
+        self._map = mmap.mmap(store.fileno(), 0, prot=mmap.PROT_READ)
+        self._values = np.frombuffer(self._map, np.uint8).reshape(len(positions), size, size, 3)
+
+    def take(self, rows: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
+        """A copy of some of the pixels."""
+        taken = np.array(self._values[rows])
+        self._map.madvise(mmap.MADV_DONTNEED)
+        return taken
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         first, end = np.searchsorted(self.positions, (start, stop))
         for row in range(first, end, BATCH_SIZE):
             rows = slice(row, min(row + BATCH_SIZE, end))
-            yield np.asarray(self.values[rows]), self.positions[rows]
+            yield self.take(rows), self.positions[rows]
 
 
 def decode_once(files: Files) -> Pixels:
@@ -92,17 +99,15 @@ def decode_once(files: Files) -> Pixels:
         DataError: too many images are broken, or all.
     """
     positions: list[NDArray[np.int64]] = []
-    with tempfile.TemporaryFile() as store:
-        with bar(len(files.samples), "decoding") as shown:
-            for pixels, batch_positions in files.batches(0, len(files.samples)):
-                store.write(pixels.tobytes())
-                positions.append(batch_positions)
-                shown.update(len(batch_positions))
+    with tempfile.TemporaryFile() as store, bar(len(files.samples), "decoding") as shown:
+        for pixels, batch_positions in files.batches(0, len(files.samples)):
+            store.write(pixels.tobytes())
+            positions.append(batch_positions)
+            shown.update(len(batch_positions))
         store.flush()
         if not positions:
             raise none_left(files.samples)
-        found, size = np.concatenate(positions), files.preprocess.spec.size
-        return Pixels(files.samples, np.memmap(store, np.uint8, "r", shape=(len(found), size, size, 3)), found)
+        return Pixels(files.samples, store, np.concatenate(positions), files.preprocess.spec.size)
 
 
 def none_left(samples: Sequence[Sample]) -> DataError:

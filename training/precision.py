@@ -52,10 +52,11 @@ def quantize(graph: ov.Model, files: Files, images: int) -> ov.Model:
 
 def compare(candidates: Mapping[str, ov.Model], images: Images, size: int) -> dict[str, Evidence]:
     """Run every candidate on the validation images, and time it on one of `size` pixels a side."""
-    engines = {precision: Engine(graph, precision) for precision, graph in candidates.items()}
-    outputs = run_over(images, list(engines.values()), "valid, exported")
+    # One after the other: an engine keeps the memory of its largest batch. Timing is on single images, together.
+    outputs = {name: run_over(images, [Engine(graph, name)], f"valid, {name}")[0] for name, graph in candidates.items()}
+    engines = {name: Engine(graph, name) for name, graph in candidates.items()}
     milliseconds = milliseconds_per_image(engines, np.zeros((1, size, size, 3), np.uint8))
-    return {name: Evidence(found, milliseconds[name]) for name, found in zip(engines, outputs, strict=True)}
+    return {name: Evidence(outputs[name], milliseconds[name]) for name in candidates}
 
 
 def milliseconds_per_image(engines: Mapping[str, Engine], image: NDArray[np.uint8]) -> dict[str, float]:

@@ -71,7 +71,7 @@ def imported_packages(path: Path) -> set[str]:
 
 
 def test_the_training_job_has_every_package_that_its_source_imports() -> None:
-    in_the_image = {"torch", "numpy", "PIL"}
+    in_the_image = {"torch", "torchvision", "numpy", "PIL"}
     serving = {REPOSITORY / "inference" / f"{name}.py" for name in ("serve", "connections")}
     beside_the_job = {REPOSITORY / "training" / "jobs.py", *serving}
     files = {file for room in ("training", "inference") for file in (REPOSITORY / room).glob("*.py")} - beside_the_job

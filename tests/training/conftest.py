@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from safetensors.torch import save_file
 
 from training.drawn_breeds import draw_breeds
 from training.train import main
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,22 @@ def run_training(data: Path, folder: Path, *arguments: str) -> Trained:
     with redirect_stdout(log):
         main([*places, "--run-id", "run-test", *arguments])
     return Trained(model_dir, output_dir, log.getvalue())
+
+
+def in_mount_namespace(mount: list[str], command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command after a mount that only the two of them see: a disk that is full, or read-only, for real."""
+    inside = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("This kernel lets no user make a mount namespace (unshare --map-root-user --mount)")
+    script = 'set -e; n=$1; shift; "${@:1:n}"; shift "$n"; exec "$@"'
+    return subprocess.run(
+        [*inside, "bash", "-c", script, "bash", str(len(mount)), *mount, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=ROOT,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -118,9 +118,7 @@ def test_an_image_counts_once_where_it_is_tested_before_where_it_is_trained_on(d
 def test_a_class_of_copies_is_refused(dogs: MakeDogs) -> None:
     folder = dogs(COMPLETE)
     shutil.copyfile(folder / "test" / "b" / "000.png", folder / "valid" / "b" / "000.png")
-    with pytest.raises(
-        DataError, match=r"of the class b in valid are copies of others, such as .*test/b/000"
-    ):
+    with pytest.raises(DataError, match=r"of the class b in valid are copies of others, such as .*test/b/000"):
         read_dataset(find_splits(folder))
 
 
