@@ -36,6 +36,7 @@ from training.data import (
     split_missing,
     threaded,
 )
+from training.files import replace_file
 from training.progress import progress
 
 CHECKED_NAME = ".checked.json"
@@ -124,10 +125,8 @@ def read_checked(cache: Path) -> dict[str, str]:
 
 
 def write_checked(cache: Path, problems: Mapping[str, str]) -> None:
-    """Keep what is known, whole or not at all."""
-    part = cache.with_name(f"{cache.name}.{os.getpid()}")
-    part.write_text(json.dumps({"decoder": DECODER, "problems": problems}))
-    part.replace(cache)
+    """Keep what is known."""
+    replace_file(cache, json.dumps({"decoder": DECODER, "problems": problems}).encode())
 
 
 def link(listing: Listing, folder: Path) -> None:

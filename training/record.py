@@ -16,6 +16,7 @@ import training
 from inference.engine import cpu_count, cpu_precisions
 from training.backbone import Backbone
 from training.data import Dataset
+from training.files import encoded, replace_file
 from training.linear_probe import ClassRows
 
 PACKAGES = ("torch", "torchvision", "timm", "openvino", "nncf", "numpy", "pillow", "safetensors")
@@ -47,7 +48,7 @@ def describe_run(
 
 def write_run(output_dir: Path, run: Mapping[str, Any]) -> None:
     """Write run.json."""
-    (output_dir / "run.json").write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+    replace_file(output_dir / "run.json", encoded(json.dumps(run, indent=2, ensure_ascii=False) + "\n"))
 
 
 def features_key(run: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ import html
 import io
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from inference.preprocess import ImageError, decode
 from training.evaluation import evaluate
+from training.files import encoded, replace_file
 from training.network import Outputs
 from training.plots import plot_calibration, plot_confusion, plot_curves
 
@@ -189,18 +189,3 @@ def percent(share: float | None) -> str:
 def data_uri(content: bytes, kind: str) -> str:
     """An image of the kind "png" or "jpeg" as an address that holds it."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def encoded(text: str) -> bytes:
-    """UTF-8. What Python could not decode of a file's name becomes an escape that JSON knows, too."""
-    return text.encode("utf-8", "backslashreplace")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that an interruption leaves the earlier one or none, never half of one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

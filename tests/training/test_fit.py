@@ -63,7 +63,7 @@ def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def by_hand(batch_size: int, smoothing: float, decay: float, rate: float) -> list[dict[str, float]]:
-    """The same training in numpy: AdamW (Loshchilov and Hutter, 2019) on the smoothed cross-entropy, cosine schedule."""
+    """The same training in numpy: AdamW (Loshchilov and Hutter, 2019), smoothed cross-entropy, cosine schedule."""
     (inputs, labels), (valid, valid_labels) = (
         (x.double().numpy(), y.numpy()) for x, y in (data(IMAGES, seed=1), data(20, seed=2))
     )

@@ -96,11 +96,8 @@ def test_the_classifier_comes_with_the_weights(tmp_path: Path) -> None:
 def test_what_the_backbone_knows_of_breeds_is_of_use(photographs: Path, tmp_path: Path) -> None:
     """Six real breeds, four photographs of each to learn from: with the rows of ImageNet more are right."""
     known = json.loads((photographs / "classes.json").read_text())["wnid_to_class"]
-    rows = {
-        name: number
-        for number, wnid in enumerate(ImageNetInfo().label_names())
-        if (name := known.get(wnid)) is not None
-    }
+    imagenet = {wnid: number for number, wnid in enumerate(ImageNetInfo().label_names())}
+    rows = {name: imagenet[wnid] for wnid, name in known.items() if wnid in imagenet}
     chosen = [name for name in sorted(rows) if (photographs / "train" / name).is_dir()][:6]
     (tmp_path / "rows.json").write_text(json.dumps({name: rows[name] for name in chosen}))
     for split, count in {"train": 4, "valid": 3, "test": 6}.items():
