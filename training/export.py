@@ -29,22 +29,18 @@ def fold_standardisation(head: nn.Linear, mean: Tensor, std: Tensor) -> nn.Linea
     return folded
 
 
-def clear_model_dir(model_dir: Path) -> None:
-    """Make an empty model directory, in place of an earlier artifact if there is one.
-
-    Raises:
-        TrainingError: it holds other files, which would end up in the artifact or be lost.
-    """
-    model_dir.mkdir(parents=True, exist_ok=True)
+def check_model_dir(model_dir: Path) -> None:
+    """Raise TrainingError when it holds other files than an artifact's: they would end up in ours, or be lost."""
     ours = {MANIFEST_NAME, WEIGHTS_NAME, GRAPH_NAME, GRAPH_WEIGHTS_NAME, CODE_NAME}
     if foreign := sorted(path.name for path in model_dir.iterdir() if path.name not in ours):
         raise TrainingError(f"The model directory {model_dir} holds {foreign[0]}: give an empty one.")
-    for path in model_dir.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_network(network: Network, graph: ov.Model, model_dir: Path) -> None:
-    """Write the weights, their graph and the handlers' code into an empty model directory."""
+    """Write the weights, their graph and the handlers' code into a model directory, in place of an earlier artifact."""
+    check_model_dir(model_dir)
+    for path in model_dir.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, model_dir / WEIGHTS_NAME)
     # OpenVINO would round the weights to 16 bits; whether that does harm is the precision's question, not the file's.
     ov.save_model(graph, model_dir / GRAPH_NAME, compress_to_fp16=False)

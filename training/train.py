@@ -47,7 +47,7 @@ from training.checkpoint import (
 from training.data import SPLITS, Broken, check_every_class, find_dataset
 from training.errors import Stopped, TrainingError
 from training.evaluation import evaluate, fit_temperature
-from training.export import clear_model_dir, write_network
+from training.export import check_model_dir, write_network
 from training.features import compute_features
 from training.fine_tune import fine_tuning, finished, tuned_network
 from training.images import Files, decode_once
@@ -108,9 +108,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def train(arguments: argparse.Namespace, stop: StopSignal) -> None:
     """The whole run. Raises TrainingError, or OSError when a result cannot be written."""
     clock = Clock(stop)
-    clear_model_dir(arguments.model_dir)
-
     with clock.phase("prepare"):
+        check_model_dir(arguments.model_dir)
         class_rows = read_class_rows(arguments.class_rows)
         dataset = find_dataset(arguments.data, {split: vars(arguments)[split] for split in SPLITS})
         broken = Broken(dataset.image_count)

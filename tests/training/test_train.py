@@ -160,7 +160,12 @@ def test_sagemaker_names_take_the_place_of_arguments(monkeypatch: pytest.MonkeyP
         (["--epochs", "0"], "0 is not above zero"),
         (["--epochs", "many"], "The arguments are wrong"),
         (["--learning-rate", "-1"], "-1 is not above zero"),
+        (["--learning-rate", "0"], "0 is not above zero"),
         (["--learning-rate", "nan"], "nan is not above zero"),
+        (["--learning-rate", "inf"], "inf is not above zero and finite"),
+        (["--label-smoothing", "1"], "1 is not between zero and one"),
+        (["--fine-tune-epochs", "-1"], "-1 is not a number from zero on"),
+        (["--class-rows", "absent.json", "--data", "."], "The class rows absent.json cannot be read"),
         (["--unheard-of", "1"], "unrecognized arguments: --unheard-of"),
         (["--run-id", "Run_1"], "does not match"),
     ],
@@ -191,6 +196,25 @@ def test_a_model_directory_with_other_files_is_left_alone(
         main(["--data", str(drawn), "--model-dir", str(tmp_path)])
     assert "holds thesis.txt: give an empty one." in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_an_earlier_artifact_is_lost_only_to_a_new_one(
+    drawn: Path, tmp_path: Path, tiny_backbone: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_training(drawn, tmp_path, *tiny_backbone, "--epochs", "1")
+    before = read_artifact(run.model_dir).digest
+    with pytest.raises(SystemExit):
+        run_training(drawn, tmp_path, *tiny_backbone, "--learning-rate", "1e35")
+    assert "The weights of epoch 0 are kept in" in capsys.readouterr().err
+    assert read_artifact(run.model_dir).digest == before
+
+
+def test_three_images_are_too_few(
+    dogs: Callable[[dict[str, int]], Path], tmp_path: Path, tiny_backbone: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_training(dogs({"a": 2, "b": 1}), tmp_path, *tiny_backbone)
+    assert "The class a has 2 images, too few to make valid and test" in capsys.readouterr().err
 
 
 def test_an_absurd_learning_rate_ends_in_a_sentence(
