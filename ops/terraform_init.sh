@@ -8,6 +8,20 @@ root=$1
 shift
 [ "${1:-}" = -backend=false ] || set -- "$@" -backend-config="bucket=terraform-state-$AWS_ACCOUNT_ID"
 [ -e "${TF_CLI_CONFIG_FILE:-/}" ] || unset TF_CLI_CONFIG_FILE # names a file that is not there
+cd "$root"
+
+# An init asks the registry and reads the whole provider, seconds before every command. One that was done is not done
+# again while the arguments and all files that it reads are the same, and the provider is where it was put.
+inputs() {
+  printf '%s\n' "$@"
+  find . -name '*.tf' -o -name .terraform.lock.hcl | LC_ALL=C sort | xargs cat
+  local argument
+  for argument; do [ ! -f "${argument#-backend-config=}" ] || cat "${argument#-backend-config=}"; done
+}
+inputs=$(inputs "$@" | cksum)
+data=${TF_DATA_DIR:-.terraform}
+[ "$(cat "$data/initialised" 2>/dev/null)" != "$inputs" ] || ! compgen -G "$data/providers/*/*/*/*/*/*" >/dev/null || exit 0
+rm -f "$data/initialised"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -18,7 +32,9 @@ if [ -n "${TF_PLUGIN_CACHE_DIR:-}" ]; then
   python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 fi
 
-init() { terraform -chdir="$root" init -input=false -no-color -lockfile=readonly "$@" >"$log" 2>&1; }
+init() {
+  terraform init -input=false -no-color -lockfile=readonly "$@" >"$log" 2>&1 && echo "$inputs" >"$data/initialised"
+}
 
 mirrors() {
   local folder

@@ -222,10 +222,12 @@ def test_two_inits_at_once_write_the_plugin_cache_one_after_the_other(tmp_path: 
         '#!/bin/sh\nmkdir "$TF_PLUGIN_CACHE_DIR/writer" && sleep 0.5 && rmdir "$TF_PLUGIN_CACHE_DIR/writer"\n'
     )
     terraform.chmod(0o755)
+    (tmp_path / "data").mkdir()
     variables = {
         **os.environ,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "TF_PLUGIN_CACHE_DIR": str(tmp_path / "cache"),
+        "TF_DATA_DIR": str(tmp_path / "data"),
     }
     inits = [
         subprocess.Popen(
@@ -234,3 +236,45 @@ def test_two_inits_at_once_write_the_plugin_cache_one_after_the_other(tmp_path: 
         for _ in range(3)
     ]
     assert [(init.wait(60), init.stderr and init.stderr.read()) for init in inits] == [(0, b"")] * 3
+
+
+def test_an_init_is_done_again_when_something_that_it_reads_changed_and_not_else(tmp_path: Path) -> None:
+    root, provider = tmp_path / "root", tmp_path / "data" / "providers" / "registry/author/name/1.0.0/here/provider"
+    root.mkdir()
+    (root / "main.tf").write_text("# one")
+    (tmp_path / "place.tfbackend").write_text('key = "one"')
+    (tmp_path / "terraform").write_text(
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/inits\n'
+        f"mkdir -p {provider.parent} && touch {provider} && [ ! -e wrong.tf ]\n"
+    )
+    (tmp_path / "terraform").chmod(0o755)
+
+    def inits(*arguments: str, account: str = "1", succeeds: bool = True) -> int:
+        """How many were done when this one is through."""
+        done = run_script(
+            "ops/terraform_init.sh",
+            str(root),
+            "-backend-config=../place.tfbackend",
+            *arguments,
+            PATH=f"{tmp_path}:{os.environ['PATH']}",
+            HOME=str(tmp_path),
+            TF_DATA_DIR=str(tmp_path / "data"),
+            AWS_ACCOUNT_ID=account,
+        )
+        assert (done.returncode == 0) is succeeds, done.stderr
+        return len((tmp_path / "inits").read_text().splitlines())
+
+    assert [inits(), inits()] == [1, 1]
+    (root / "main.tf").write_text("# two")
+    assert [inits(), inits()] == [2, 2]
+    (root / ".terraform.lock.hcl").write_text("# another version")
+    assert [inits(), inits()] == [3, 3]
+    (tmp_path / "place.tfbackend").write_text('key = "two"')
+    assert [inits(), inits()] == [4, 4]
+    assert [inits(account="2"), inits(account="2"), inits("-reconfigure", account="2")] == [5, 5, 6]
+    provider.unlink()
+    assert [inits(), inits()] == [7, 7]
+    (root / "wrong.tf").write_text("wrong")
+    failed = inits(succeeds=False)
+    (root / "wrong.tf").unlink()
+    assert [inits(), inits()] == [failed + 1, failed + 1]
