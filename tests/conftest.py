@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,45 @@ def role_arn(stand_in: StandInUnderTest) -> Iterator[str]:
     role = iam.create_role(RoleName="test-role", AssumeRolePolicyDocument="{}")["Role"]
     yield role["Arn"]
     iam.delete_role(RoleName="test-role")
+
+
+@pytest.fixture(scope="session")
+def offline() -> dict[str, str]:
+    """Variables under which Terraform has no AWS in reach, nor the user's own variables."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))}
+    if not Path(own.get("TF_CLI_CONFIG_FILE", "/")).exists():
+        del own["TF_CLI_CONFIG_FILE"]
+    return {**own, "TF_IN_AUTOMATION": "true"}
+
+
+@contextmanager
+def running_provider(data: Path, variables: dict[str, str], log: Path) -> Iterator[str]:
+    """Start the provider of an initialised TF_DATA_DIR; yields what TF_REATTACH_PROVIDERS is to be.
+
+    Each terraform starts its own else, two or three times, a second of CPU each. For one terraform at a time, and for
+    the same account all along: each configures the provider for itself, under the variables given here.
+    """
+    (program,) = data.glob("providers/*/*/*/*/*/terraform-provider-aws*")
+    with log.open("w") as output:
+        provider = subprocess.Popen([program, "-debug"], env=variables, stdout=output, stderr=subprocess.STDOUT)
+    address = re.compile("TF_REATTACH_PROVIDERS='(.*)'")
+    try:
+        wait_for(lambda: address.search(log.read_text()))
+        (providers,) = address.findall(log.read_text())
+        yield providers
+    finally:
+        provider.send_signal(signal.SIGINT)  # at which it removes its socket
+        provider.wait(30)
+
+
+@pytest.fixture(scope="session")
+def attached(offline: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The same, with a provider that runs already, for the many runs of `terraform test`."""
+    data = tmp_path_factory.mktemp("provider")
+    init = ["ops/terraform_init.sh", "terraform/ec2_run", "-backend=false"]
+    subprocess.run(init, cwd=REPOSITORY, env={**offline, "TF_DATA_DIR": str(data)}, check=True)
+    with running_provider(data, offline, data / "log") as providers:
+        yield {**offline, "TF_REATTACH_PROVIDERS": providers}
 
 
 @pytest.fixture(scope="session")

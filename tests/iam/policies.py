@@ -1,7 +1,6 @@
 """The policies of an account, as Terraform rendered them or as they are deployed."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -67,7 +66,7 @@ def conditions(statement: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def render(root: str, folder: Path) -> dict[str, Account]:
+def render(root: str, folder: Path, variables: dict[str, str]) -> dict[str, Account]:
     """What `terraform test` plans for terraform/<root>, by run.
 
     Its plans, unlike others, know also what AWS makes up (a key's ARN): tests/iam/<root>.tftest.hcl gives it. A copy
@@ -79,10 +78,7 @@ def render(root: str, folder: Path) -> dict[str, Account]:
     root_folder = copy / root if root != "main" else copy
     (root_folder / "tests").mkdir()
     shutil.copy(HERE / f"{root}.tftest.hcl", root_folder / "tests")
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))}
-    if not Path(variables.get("TF_CLI_CONFIG_FILE", "/")).exists():
-        del variables["TF_CLI_CONFIG_FILE"]
-    variables |= {"TF_DATA_DIR": str(folder / root), "TF_IN_AUTOMATION": "true"}
+    variables = {**variables, "TF_DATA_DIR": str(folder / root)}
     for command in (
         [str(REPOSITORY / "ops" / "terraform_init.sh"), str(root_folder), "-backend=false"],
         ["terraform", f"-chdir={root_folder}", "test", "-json", "-verbose"],
