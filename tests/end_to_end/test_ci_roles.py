@@ -21,6 +21,8 @@ from tests.iam.policies import in_account
 
 pytestmark = [pytest.mark.xdist_group("ci_roles"), pytest.mark.timeout(900)]
 POLICIES = {"dogbreed-apply-local": 6, "dogbreed-plan": 1}  # role → policies that it has
+KEY_ALIAS = "alias/dogbreed-local"
+BUCKETS = {f"{kind}_bucket": f"dogbreed-local-{kind}-{ACCOUNT_ID}" for kind in ("data", "artifacts")}
 # Called, and not to be allowed.
 NOT_GIVEN = {
     "iam:GetUser": "the provider's way to the account's number where credentials are not validated: the stand-in",
@@ -65,29 +67,35 @@ def as_role(account: Journey, name: str) -> dict[str, str]:
     return {**without_aws(account.environment), **client_environment(account.url, taken), "TF_DATA_DIR": str(folder)}
 
 
+def start(variables: dict[str, str], log: Path, *command: str) -> subprocess.Popen[bytes]:
+    with log.open("w") as output:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+
+
 def test_both_roles_are_enough_and_each_root_leaves_nothing(account: Journey, tmp_path: Path) -> None:
-    bootstrap = subprocess.Popen(
-        ["make", "--no-print-directory", "bootstrap", "CONFIRM=yes"],
-        cwd=REPOSITORY,
-        env=account.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=(tmp_path / "bootstrap.log").open("w"),
-        stderr=subprocess.STDOUT,
-    )
-    # It waits a minute for the lifecycle of the state bucket, long after the roles are there.
+    """Each apply of a bucket waits a minute for its lifecycle: what needs only what is there by then goes on."""
+    log = tmp_path / "bootstrap.log"
+    bootstrap = start(account.environment, log, "make", "--no-print-directory", "bootstrap", "CONFIRM=yes")
     wait_for(lambda: bootstrap.poll() is not None or _has_policies(account), 120)
     before = leftovers(account.url)
 
     apply, plan = as_role(account, "dogbreed-apply-local"), as_role(account, "dogbreed-plan")
     backend = "-backend-config=environments/local.s3.tfbackend"
     run(apply, "ops/terraform_init.sh", "terraform", backend)
-    run(apply, "ops/terraform.sh", "apply", "-auto-approve", *VARIABLES)
-    assert NO_CHANGES in run(plan, "ops/terraform.sh", "plan", "-lock=false", *VARIABLES)
+    applied = start(apply, tmp_path / "apply.log", "ops/terraform.sh", "apply", "-auto-approve", *VARIABLES)
+    wait_for(lambda: applied.poll() is not None or _has_storage(account), 120)
+    assert _has_storage(account), (tmp_path / "apply.log").read_text()
+    storage = _storage(account)
+    _one_training_instance(account, storage, tmp_path)
+    assert applied.wait(300) == 0, (tmp_path / "apply.log").read_text()
     outputs = json.loads(run(apply, "ops/terraform.sh", "output", "-json"))
-    _one_training_instance(account, {name: output["value"] for name, output in outputs.items()}, tmp_path)
+    assert {name: outputs[name]["value"] for name in storage} == storage
+    assert NO_CHANGES in run(plan, "ops/terraform.sh", "plan", "-lock=false", *VARIABLES)
     run(apply, "ops/terraform.sh", "destroy", "-auto-approve", *VARIABLES)
 
-    assert bootstrap.wait(300) == 0, (tmp_path / "bootstrap.log").read_text()
+    assert bootstrap.wait(300) == 0, log.read_text()
     assert leftovers(account.url) == before
     _judge(account)
 
@@ -102,11 +110,23 @@ def _has_policies(account: Journey) -> bool:
     )
 
 
-def _one_training_instance(account: Journey, outputs: dict[str, str], folder: Path) -> None:
+def _has_storage(account: Journey) -> bool:
+    """Whether the main root's buckets and its key are there."""
+    aliases = {alias["AliasName"] for alias in account.client("kms").list_aliases()["Aliases"]}
+    buckets = {bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]}
+    return KEY_ALIAS in aliases and buckets >= set(BUCKETS.values())
+
+
+def _storage(account: Journey) -> dict[str, str]:
+    """Outputs of the main root that ec2_run takes for variables."""
+    key = account.client("kms").describe_key(KeyId=KEY_ALIAS)["KeyMetadata"]
+    return {**BUCKETS, "key_arn": key["Arn"]}
+
+
+def _one_training_instance(account: Journey, storage: dict[str, str], folder: Path) -> None:
     """terraform/ec2_run, as the user: apply, nothing to change, destroy."""
-    names = ["data_bucket", "artifacts_bucket", "key_arn"]
     variables = ["-no-color", "-input=false", "-var=environment=local", "-var=emulated=true", "-var=run_id=run-a"]
-    variables += [f"-var={name}={outputs[name]}" for name in names]
+    variables += [f"-var={name}={value}" for name, value in storage.items()]
     user = {
         **without_aws(account.environment),
         **client_environment(account.url),
