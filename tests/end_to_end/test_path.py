@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from local_aws.environment import client_environment
 from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
+from tests.conftest import running_provider
 from tests.end_to_end.journey import DATASET, ENDPOINT, NO_CHANGES, Journey
 from tests.iam.not_less import never_called, only_on_aws, recorded, refused
 from tests.iam.policies import in_account
@@ -38,14 +40,17 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
 
 
 @pytest.fixture(scope="module")
-def provisioned(path: Journey) -> Journey:
-    """Up and infra, with what is refused before each of them."""
+def provisioned(path: Journey) -> Iterator[Journey]:
+    """Up and infra, with what is refused before each of them. All that follows finds the provider running."""
     assert path.refuse("infra") == "The stand-in is not up: run `make up` first."
     path.succeed("up")
     assert path.refuse("train-sagemaker") == "Nothing is provisioned yet: run `make infra` first."
     path.succeed("infra")
-    assert NO_CHANGES in path.succeed("plan")
-    return path
+    data, log = path.home.path / "environment" / "terraform", path.data.with_name("provider.log")
+    with running_provider(data, client_environment(path.url), log) as providers:
+        path.environment["TF_REATTACH_PROVIDERS"] = providers
+        assert NO_CHANGES in path.succeed("plan")
+        yield path
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +166,7 @@ def test_a_lock_of_somebody_else_is_told_with_the_way_out(deployed: Journey) -> 
         assert refused.returncode != 0
         assert "The state is locked by ana@laptop since 2026-11-22 18:00:00" in refused.stderr
     deployed.succeed("unlock", f"LOCK={lock['ID']}")
-    assert NO_CHANGES in deployed.succeed("plan")
+    assert "Contents" not in deployed.client("s3").list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"])
 
 
 def test_what_is_refused_loses_nothing(deployed: Journey) -> None:
