@@ -15,6 +15,8 @@ from local_aws import shims
 from tests.local_aws import probes_of_services, probes_of_the_account  # noqa: F401 - each registers its probes
 from tests.local_aws.probing import PROBES
 
+pytestmark = pytest.mark.xdist_group("shims")  # all are probed at once
+
 
 def try_probes(kind: str) -> dict[str, str | None]:
     """What went wrong in each probe, or None, on the moto of this process."""
