@@ -11,7 +11,8 @@ from torchvision.transforms import v2
 
 from inference.engine import cpu_precisions
 from training.backbone import Backbone
-from training.images import Pixels
+from training.hosts import Hosts
+from training.images import BATCH_SIZE, Pixels
 from training.network import Network
 from training.stage import Stage
 
@@ -48,7 +49,9 @@ def tuned_network(backbone: Backbone, head: nn.Linear, blocks: int) -> TunedNetw
     return tuned.to(device()).to(memory_format=torch.channels_last)
 
 
-def fine_tuning(network: TunedNetwork, train: Pixels, valid: Pixels, arguments: argparse.Namespace) -> Stage:
+def fine_tuning(
+    network: TunedNetwork, train: Pixels, valid: Pixels, arguments: argparse.Namespace, hosts: Hosts
+) -> Stage:
     """The stage that trains a network on pixels, with random crops and flips, in bf16 where the hardware has it."""
     crop = v2.Compose(
         [
@@ -58,18 +61,23 @@ def fine_tuning(network: TunedNetwork, train: Pixels, valid: Pixels, arguments: 
     )
     bf16 = torch.cuda.is_available() or "bf16" in cpu_precisions()
 
-    def run(pixels: Tensor) -> Tensor:
+    parallel = hosts.parallel(network)
+
+    def run(module: nn.Module, pixels: Tensor) -> Tensor:
         with torch.autocast(device(), torch.bfloat16, enabled=bf16):
-            logits: Tensor = network(pixels.to(device()))
-        return logits.float()
+            logits: Tensor = module(pixels.to(device()))
+        return logits.float().cpu()
 
     def train_logits(rows: Tensor) -> Tensor:
         images = torch.from_numpy(train.take(rows.numpy())).permute(0, 3, 1, 2)
-        return run(torch.stack([crop(image) for image in images]).permute(0, 2, 3, 1)).cpu()
+        if len(images):  # a host may have none of the last few
+            images = torch.stack([crop(image) for image in images])
+        return run(parallel, images.permute(0, 2, 3, 1))
 
     def valid_logits() -> Tensor:
-        batches = valid.batches(0, len(valid.samples))
-        return torch.cat([run(torch.from_numpy(pixels)).cpu() for pixels, _ in batches])
+        rows = hosts.share(torch.arange(len(valid.labels)))
+        batches = [run(network, torch.from_numpy(valid.take(part.numpy()))) for part in torch.split(rows, BATCH_SIZE)]
+        return hosts.gather(torch.cat(batches))[hosts.gather(rows).argsort()]
 
     return Stage(
         name="fine_tuning",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.errors import TrainingError
 from training.export import fold_standardisation
+from training.hosts import Hosts
 from training.network import Outputs
 from training.stage import Stage
 
@@ -35,7 +36,9 @@ class LinearProbe:
         return fold_standardisation(self.layer, self.mean, self.std)
 
 
-def linear_probe(train: Outputs, valid: Outputs, start: nn.Linear, arguments: argparse.Namespace) -> LinearProbe:
+def linear_probe(
+    train: Outputs, valid: Outputs, start: nn.Linear, arguments: argparse.Namespace, hosts: Hosts
+) -> LinearProbe:
     """Prepare the stage. `start` [classes, d] is the layer, on features as they come, that it begins with."""
     mean, std = train.values.mean(dim=0), train.values.std(dim=0)
     # A feature that hardly ever fires in training has next to no deviation; divided by that, one image in which it
@@ -46,10 +49,11 @@ def linear_probe(train: Outputs, valid: Outputs, start: nn.Linear, arguments: ar
     with torch.no_grad():
         layer.weight.copy_(start.weight * std)
         layer.bias.copy_(start.bias + start.weight @ mean)
+    parallel = hosts.parallel(layer)
     stage = Stage(
         name="head",
         module=layer,
-        train_logits=lambda rows: layer(inputs[rows]),
+        train_logits=lambda rows: parallel(inputs[rows]),
         valid_logits=lambda: layer(valid_inputs),
         train_labels=train.labels,
         valid_labels=valid.labels,

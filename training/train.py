@@ -16,7 +16,6 @@ checkpoints when the same command is given again, and ends in the same weights.
 """
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -29,10 +28,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from inference.artifact import RUN_ID_PATTERN, Manifest, seal
+from inference.artifact import Manifest, seal
 from inference.inference import model_fn
 from inference.preprocess import Preprocess
-from training.arguments import Parser, not_negative, positive, share
+from training.arguments import parse_arguments
 from training.backbone import load_backbone
 from training.checkpoint import (
     Checkpoints,
@@ -50,6 +49,7 @@ from training.evaluation import evaluate, fit_temperature
 from training.export import check_model_dir, write_network
 from training.features import compute_features
 from training.fine_tune import fine_tuning, finished, tuned_network
+from training.hosts import Hosts, join_hosts
 from training.images import Files, decode_once
 from training.linear_probe import first_layer, linear_probe, read_class_rows
 from training.network import Network, run_over, runner, to_openvino, with_head
@@ -62,54 +62,12 @@ from training.stage import Stage
 STOPPED_STATUS = 128 + 15  # what a shell reports of a process that SIGTERM ended
 
 
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; what it leaves out comes from the SM_* names. Raises TrainingError."""
-    env = os.environ.get
-    parser = Parser(description=(__doc__ or "").partition("\n")[0])
-    paths = parser.add_argument_group("paths, by default from the SM_* names")
-    paths.add_argument("--data", type=Path, help="folder of train/valid/test/<class>/<image>, or of <class>/<image>")
-    for split in SPLITS:
-        paths.add_argument(
-            f"--{split}", default=env(f"SM_CHANNEL_{split.upper()}"), help=f"folder of the {split} split"
-        )
-    paths.add_argument("--weights", default=env("SM_CHANNEL_WEIGHTS"), help=".safetensors file, its folder, or 'hub'")
-    paths.add_argument("--class-rows", type=Path, help="JSON of class: its row(s) in the backbone's own classifier")
-    paths.add_argument("--model-dir", type=Path, default=env("SM_MODEL_DIR", "build/model"))
-    paths.add_argument("--output-dir", type=Path, default=env("SM_OUTPUT_DATA_DIR", "build/output"))
-    paths.add_argument("--checkpoint-dir", type=Path, help="by default the folder 'checkpoints' beside --model-dir")
-    parser.add_argument("--run-id", default=json.loads(env("SM_TRAINING_ENV", "{}")).get("job_name"))
-    parser.add_argument("--backbone", default="tf_efficientnet_lite0", help="a name of timm's")
-    parser.add_argument(
-        "--image-size", type=positive(int), help="pixels; by default what the backbone was trained with"
-    )
-    parser.add_argument("--epochs", type=positive(int), default=30)
-    parser.add_argument("--batch-size", type=positive(int), default=256)
-    parser.add_argument("--learning-rate", type=positive(float), default=3e-4)
-    parser.add_argument("--weight-decay", type=not_negative(float), default=1e-2)
-    parser.add_argument("--label-smoothing", type=share, default=0.1)
-    parser.add_argument("--patience", type=positive(int), default=5, help="epochs without a better one that end it")
-    parser.add_argument("--fine-tune-epochs", type=not_negative(int), default=0, help="0: no fine-tuning")
-    parser.add_argument("--fine-tune-blocks", type=positive(int), default=2, help="how many of the last; 99: all")
-    parser.add_argument("--fine-tune-batch-size", type=positive(int), default=32)
-    parser.add_argument("--fine-tune-learning-rate", type=positive(float), default=3e-5)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--calibration-images", type=not_negative(int), default=300, help="training images to quantise by; 0: no int8"
-    )
-    parser.add_argument("--checkpoint-seconds", type=not_negative(float), default=30, help="work that may be lost")
-    parsed = parser.parse_args(arguments)
-    parsed.checkpoint_dir = parsed.checkpoint_dir or Path(parsed.model_dir).parent / "checkpoints"
-    parsed.run_id = parsed.run_id or time.strftime("run-%Y%m%d-%H%M%S", time.gmtime())
-    if not RUN_ID_PATTERN.fullmatch(parsed.run_id):
-        raise TrainingError(f"The run id {parsed.run_id!r} does not match {RUN_ID_PATTERN.pattern}.")
-    return parsed
-
-
-def train(arguments: argparse.Namespace, stop: StopSignal) -> None:
+def train(arguments: argparse.Namespace, hosts: Hosts, stop: StopSignal) -> None:
     """The whole run. Raises TrainingError, or OSError when a result cannot be written."""
     clock = Clock(stop)
     with clock.phase("prepare"):
-        check_model_dir(arguments.model_dir)
+        if hosts.leads:
+            check_model_dir(arguments.model_dir)
         class_rows = read_class_rows(arguments.class_rows)
         dataset = find_dataset(arguments.data, {split: vars(arguments)[split] for split in SPLITS})
         broken = Broken(dataset.image_count)
@@ -117,19 +75,19 @@ def train(arguments: argparse.Namespace, stop: StopSignal) -> None:
         print(f"run_id={arguments.run_id} backbone={arguments.backbone} classes={len(dataset.classes)} {counts}")
         backbone = load_backbone(arguments.backbone, arguments.weights, arguments.image_size)
         run = describe_run(arguments, class_rows, dataset, backbone)
-        write_run(arguments.output_dir, run)
+        if hosts.leads:
+            write_run(arguments.output_dir, run)
         extractor = Network(backbone.module, nn.Identity(), backbone.input)
         graph = to_openvino(extractor, backbone.input.size)
 
     with clock.phase("features"):
         preprocess = Preprocess(backbone.input)
         files = {split: Files(samples, preprocess, broken) for split, samples in dataset.splits.items()}
-        # Validation images are needed again, to compare precisions; training images only by fine-tuning.
-        pixels = {split: decode_once(files[split]) for split in needed_again(arguments)}
+        pixels = {split: decode_once(files[split]) for split in needed_again(arguments, hosts)}
         cache = Checkpoints(arguments.checkpoint_dir / "features", features_key(run))
         extract = runner(extractor, graph)
         train_features, valid_features = (
-            compute_features(pixels.get(split, files[split]), extract, cache, broken, split, stop)
+            compute_features(pixels.get(split, files[split]), extract, cache, broken, split, stop, hosts)
             for split in ("train", "valid")
         )
         check_every_class(train_features.labels, dataset.classes)
@@ -137,20 +95,24 @@ def train(arguments: argparse.Namespace, stop: StopSignal) -> None:
     with clock.phase("head"):
         checkpoints = Checkpoints(arguments.checkpoint_dir / "training", training_key(run))
         start = first_layer(train_features.values.shape[1], dataset.classes, backbone.classifier, class_rows)
-        probe = linear_probe(train_features, valid_features, start, arguments)
-        histories = {"head": fit(probe.stage, arguments, checkpoints, stop)}
+        probe = linear_probe(train_features, valid_features, start, arguments, hosts)
+        histories = {"head": fit(probe.stage, arguments, checkpoints, hosts, stop)}
         stages = {"head": probe.stage.calibrated()}
         module, head, kept = backbone.module, probe.head(), "head"
 
     if arguments.fine_tune_epochs:
         with clock.phase("fine_tuning"):
             tuned = tuned_network(backbone, head, arguments.fine_tune_blocks)
-            stage = fine_tuning(tuned, pixels["train"], pixels["valid"], arguments)
-            histories["fine_tuning"] = fit(stage, arguments, checkpoints, stop)
+            stage = fine_tuning(tuned, pixels["train"], pixels["valid"], arguments, hosts)
+            histories["fine_tuning"] = fit(stage, arguments, checkpoints, hosts, stop)
             stages["fine_tuning"] = stage.calibrated()
             if stages["fine_tuning"]["valid_loss"] < stages["head"]["valid_loss"]:
                 (module, head), kept = finished(tuned), "fine_tuning"
                 graph = to_openvino(Network(module, nn.Identity(), backbone.input), backbone.input.size)
+
+    if not hosts.leads:
+        hosts.wait()
+        return
 
     with clock.phase("export"):
         classifier = with_head(graph, head)
@@ -209,6 +171,7 @@ def train(arguments: argparse.Namespace, stop: StopSignal) -> None:
         write_report(
             arguments.output_dir, facts, histories, Tested(logits, manifest.temperature, dataset.classes, paths)
         )
+    hosts.wait()
     if broken.files:
         print(f"skipped_images={len(broken.files)} (listed in metrics.json)")
     print(f"precision={precision.chosen} temperature={manifest.temperature:.4f} ({precision.why})")
@@ -229,12 +192,13 @@ class Place:
 
 
 def fit(
-    stage: Stage, arguments: argparse.Namespace, checkpoints: Checkpoints, stop: StopSignal
+    stage: Stage, arguments: argparse.Namespace, checkpoints: Checkpoints, hosts: Hosts, stop: StopSignal
 ) -> list[dict[str, float]]:
     """Train a stage, leave its module as it was after its best epoch, and return one record per epoch.
 
     The lowest validation loss is the best: on a few hundred images accuracy moves by luck from one epoch to the next.
-    Training ends after the stage's epochs, or `patience` epochs without a better one.
+    Training ends after the stage's epochs, or `patience` epochs without a better one. Each host computes its share of
+    every batch, and all do the same step.
 
     Prints and returns for each epoch: `train_loss`, the mean over the images of the loss that is minimised (with label
     smoothing), `valid_loss`, the plain cross-entropy, and `valid_top1`, a share from 0 to 1.
@@ -257,7 +221,11 @@ def fit(
         restore_optimizer(optimizer, tensors)
         print(f"stage={stage.name} goes on from its checkpoint: epoch {place.epoch}, step {place.step}", flush=True)
 
+    hosts.wait()  # none may save before all have loaded
+
     def save() -> None:
+        if not hosts.leads:
+            return
         tensors = {"order_state": order_state, "state": torch.get_rng_state(), **flatten_optimizer(optimizer)}
         tensors |= with_prefix("module.", module.state_dict()) | with_prefix("best.", best)
         checkpoints.save(stage.name, tensors, asdict(place))
@@ -274,14 +242,21 @@ def fit(
             done = ((place.epoch - 1) * steps_per_epoch + place.step) / (stage.epochs * steps_per_epoch)
             for group in optimizer.param_groups:
                 group["lr"] = stage.learning_rate * (1 + math.cos(math.pi * done)) / 2
-            loss = cross_entropy(
-                stage.train_logits(rows), stage.train_labels[rows], label_smoothing=arguments.label_smoothing
+            mine = hosts.share(rows)
+            loss_sum = cross_entropy(
+                stage.train_logits(mine),
+                stage.train_labels[mine],
+                label_smoothing=arguments.label_smoothing,
+                reduction="sum",
             )
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            # The hosts' gradients are averaged, which makes this the mean over all rows of the batch.
+            (loss_sum * hosts.count / len(rows)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            place.loss_sum += loss.item() * len(rows)
+            batch_loss, stopped = hosts.add_up(torch.tensor([loss_sum.item(), stop.received], dtype=torch.float64))
+            place.loss_sum += batch_loss.item()
             place.step += 1
+            stop.received = bool(stopped)
             if not math.isfinite(place.loss_sum):
                 raise TrainingError(keep_last_good(stage, place, best, checkpoints))
             if stop.received or time.monotonic() - saved_at >= arguments.checkpoint_seconds:
@@ -293,7 +268,8 @@ def fit(
             raise TrainingError(keep_last_good(stage, place, best, checkpoints))
         place.history.append(record)
         # One string per line: SageMaker's toolkit re-chunks what a script prints, and metrics are read by line.
-        print(" ".join(f"{k}={v}" if k == "epoch" else f"{k}={v:.4f}" for k, v in record.items()), flush=True)
+        if hosts.leads:
+            print(" ".join(f"{k}={v}" if k == "epoch" else f"{k}={v:.4f}" for k, v in record.items()), flush=True)
         if record["valid_loss"] < place.best_loss:
             place.best_epoch, place.best_loss, best = place.epoch, record["valid_loss"], stage.copy_of_state()
         place.epoch, place.step, place.loss_sum = place.epoch + 1, 0, 0.0
@@ -313,9 +289,11 @@ def keep_last_good(stage: Stage, place: Place, best: dict[str, torch.Tensor], ch
     )
 
 
-def needed_again(arguments: argparse.Namespace) -> Sequence[str]:
-    """The splits whose pixels a later stage needs."""
-    return ("train", "valid") if arguments.fine_tune_epochs else ("valid",)
+def needed_again(arguments: argparse.Namespace, hosts: Hosts) -> Sequence[str]:
+    """The splits whose pixels a later stage needs: fine-tuning on all hosts, the comparison of precisions on one."""
+    if arguments.fine_tune_epochs:
+        return "train", "valid"
+    return ("valid",) if hosts.leads else ()
 
 
 def report_failure(sentence: str) -> None:
@@ -332,8 +310,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train. A failure that has a name ends in one sentence and status 1; another is a bug and shows its traceback."""
     try:
         parsed = parse_arguments(arguments)
-        with reserve((parsed.checkpoint_dir, parsed.model_dir, parsed.output_dir)), stop_signal() as stop:
-            train(parsed, stop)
+        places = (parsed.checkpoint_dir, parsed.model_dir, parsed.output_dir)
+        with stop_signal() as stop, join_hosts() as hosts, reserve(places if hosts.leads else ()):
+            train(parsed, hosts, stop)
     except Stopped as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(STOPPED_STATUS)

@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from training.arguments import parse_arguments
 from training.checkpoint import Checkpoints, StopSignal, without_prefix
 from training.errors import TrainingError
+from training.hosts import Hosts
 from training.stage import Stage
-from training.train import fit, parse_arguments
+from training.train import fit
 
 IMAGES, FEATURES, CLASSES, EPOCHS = 50, 6, 4, 3
 
@@ -52,7 +54,7 @@ def linear_stage(batch_size: int, epochs: int = EPOCHS, learning_rate: float = 0
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., list[dict[str, float]]]:
     def start(stage: Stage, *given: str) -> list[dict[str, float]]:
-        return fit(stage, arguments(*given), Checkpoints(tmp_path, "key"), StopSignal())
+        return fit(stage, arguments(*given), Checkpoints(tmp_path, "key"), Hosts(), StopSignal())
 
     return start
 
@@ -133,7 +135,7 @@ def test_the_best_epoch_is_kept_and_training_ends_when_no_better_one_comes(tmp_p
         batch_size=2,
         learning_rate=0.1,
     )
-    history = fit(stage, arguments("--patience", "3"), Checkpoints(tmp_path, "key"), StopSignal())
+    history = fit(stage, arguments("--patience", "3"), Checkpoints(tmp_path, "key"), Hosts(), StopSignal())
     assert [record["valid_loss"] for record in history] == pytest.approx([3, 1, 2, 2, 2])
     assert torch.equal(layer.weight, seen[1])
     assert not torch.equal(layer.weight, seen[-1])
@@ -155,7 +157,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_last_good(tmp_pat
     with pytest.raises(
         TrainingError, match=r"no finite number any more at step 3 of epoch 2: lower --learning-rate"
     ) as error:
-        fit(broken, arguments(), checkpoints, StopSignal())
+        fit(broken, arguments(), checkpoints, Hosts(), StopSignal())
     assert f"The weights of epoch 1 are kept in {tmp_path / 'key' / 'head-last-good'}." in str(error.value)
     saved = checkpoints.load("head-last-good")
     assert saved
@@ -166,7 +168,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_last_good(tmp_pat
 def test_a_checkpoint_has_place_optimiser_best_epoch_and_random_numbers(tmp_path: Path) -> None:
     checkpoints, stop = Checkpoints(tmp_path, "key"), StopSignal()
     stage = linear_stage(batch_size=7)
-    fit(stage, arguments(), checkpoints, stop)
+    fit(stage, arguments(), checkpoints, Hosts(), stop)
     saved = checkpoints.load("head")
     assert saved
     tensors, facts = saved

@@ -10,11 +10,12 @@ from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 from torch import nn
 
+from training.arguments import parse_arguments
 from training.backbone import load_backbone
 from training.errors import TrainingError
+from training.hosts import Hosts
 from training.linear_probe import first_layer, linear_probe, read_class_rows
 from training.network import Outputs
-from training.train import parse_arguments
 
 from .conftest import run_training
 
@@ -30,7 +31,7 @@ def test_a_probe_begins_with_the_layer_that_it_is_given() -> None:
     torch.manual_seed(0)
     start = nn.Linear(5, 3)
     train, valid = outputs(40, seed=1), outputs(10, seed=2)
-    probe = linear_probe(train, valid, start, parse_arguments([]))
+    probe = linear_probe(train, valid, start, parse_arguments([]), Hosts())
     assert torch.allclose(probe.stage.valid_logits(), start(valid.values), atol=1e-5)
     assert torch.allclose(probe.head()(valid.values), start(valid.values), atol=1e-5)
 

@@ -17,11 +17,12 @@ from safetensors.torch import load_file
 from inference.artifact import read_artifact
 from inference.inference import input_fn, model_fn, predict_fn
 from inference.preprocess import Preprocess
+from training.arguments import parse_arguments
 from training.backbone import load_backbone
 from training.data import Broken, find_splits, read_dataset
 from training.images import Files
 from training.network import Network
-from training.train import main, parse_arguments
+from training.train import main
 
 from .conftest import Trained, run_training
 

@@ -21,13 +21,15 @@ def prepare_trial(command_line: Sequence[str]) -> Callable[[], object]:
     from torch import nn
 
     from inference.preprocess import Preprocess
+    from training.arguments import parse_arguments
     from training.backbone import load_backbone
     from training.checkpoint import Checkpoints, StopSignal
     from training.data import Broken, find_dataset
+    from training.hosts import Hosts
     from training.images import Files
     from training.linear_probe import first_layer, linear_probe
     from training.network import Network, run_over, runner, to_openvino
-    from training.train import fit, parse_arguments
+    from training.train import fit
 
     arguments = parse_arguments(command_line)
     dataset = find_dataset(arguments.data, {})
@@ -42,10 +44,10 @@ def prepare_trial(command_line: Sequence[str]) -> Callable[[], object]:
 
     def trial() -> nn.Linear:
         start = first_layer(train.values.shape[1], dataset.classes, backbone.classifier, {})
-        probe = linear_probe(train, valid, start, arguments)
+        probe = linear_probe(train, valid, start, arguments, Hosts())
         # Fresh, or a second trial would go on from the end of the first.
         with TemporaryDirectory() as folder:
-            fit(probe.stage, arguments, Checkpoints(Path(folder), "trial"), StopSignal())
+            fit(probe.stage, arguments, Checkpoints(Path(folder), "trial"), Hosts(), StopSignal())
         return probe.head()
 
     return trial
