@@ -179,6 +179,10 @@ bench-serving: setup .venv-torchserve/installed $(LOAD_GENERATOR) ## measure the
 bench-training: setup ## measure the training beside the seed's: DATA=<folder of train, valid and test> (25 minutes)
 	@$(PYTHON) -m tests.benchmarks.training --data "$$DATA"
 
+.PHONY: bench-hosts
+bench-hosts: setup ## measure what a second host is worth: DATA=<folder of train, valid and test>
+	@$(PYTHON) -m tests.benchmarks.hosts --data "$$DATA"
+
 .PHONY: lint
 lint: setup ## check style, format and types
 	@.venv/bin/ruff check .
