@@ -51,7 +51,7 @@ from training.features import compute_features
 from training.fine_tune import fine_tuning, finished, tuned_network
 from training.hosts import Hosts, join_hosts
 from training.images import Files, decode_once
-from training.linear_probe import first_layer, linear_probe, read_class_rows
+from training.linear_probe import layer_from_rows, linear_probe, read_class_rows
 from training.network import Network, run_over, runner, to_openvino, with_head
 from training.precision import choose_precision, compare, float_candidates, quantize
 from training.record import describe_run, features_key, training_key, write_run
@@ -94,7 +94,7 @@ def train(arguments: argparse.Namespace, hosts: Hosts, stop: StopSignal) -> None
 
     with clock.phase("head"):
         checkpoints = Checkpoints(arguments.checkpoint_dir / "training", training_key(run))
-        start = first_layer(train_features.values.shape[1], dataset.classes, backbone.classifier, class_rows)
+        start = layer_from_rows(backbone.classifier, class_rows, dataset.classes)
         probe = linear_probe(train_features, valid_features, start, arguments, hosts)
         histories = {"head": fit(probe.stage, arguments, checkpoints, hosts, stop)}
         stages = {"head": probe.stage.calibrated()}

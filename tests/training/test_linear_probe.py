@@ -14,7 +14,7 @@ from training.arguments import parse_arguments
 from training.backbone import load_backbone
 from training.errors import TrainingError
 from training.hosts import Hosts
-from training.linear_probe import first_layer, linear_probe, read_class_rows
+from training.linear_probe import MEAN_SCALE, layer_from_rows, linear_probe, read_class_rows
 from training.network import Outputs
 
 from .conftest import run_training
@@ -36,14 +36,21 @@ def test_a_probe_begins_with_the_layer_that_it_is_given() -> None:
     assert torch.allclose(probe.head()(valid.values), start(valid.values), atol=1e-5)
 
 
-def test_without_rows_every_class_is_equally_likely() -> None:
-    assert not first_layer(5, CLASSES, None, {}).weight.any()
+def test_without_rows_a_probe_begins_with_the_nearest_mean() -> None:
+    train, valid = outputs(40, seed=1), outputs(10, seed=2)
+    assert layer_from_rows(None, {}, CLASSES) is None
+    probe = linear_probe(train, valid, None, parse_arguments([]), Hosts())
+    inputs, others = ((one.values - probe.mean) / probe.std for one in (train, valid))
+    means = torch.stack([inputs[train.labels == label].mean(dim=0) for label in range(3)])
+    expected = (-MEAN_SCALE / 2 * torch.cdist(others, means).square()).softmax(dim=1)
+    assert torch.allclose(probe.stage.valid_logits().softmax(dim=1), expected, atol=1e-5)
 
 
 def test_rows_of_the_classifier_are_taken_or_averaged() -> None:
     torch.manual_seed(0)
     classifier = nn.Linear(5, 10)
-    layer = first_layer(5, CLASSES, classifier, {"dingo": [4], "pug": [1, 2]})
+    layer = layer_from_rows(classifier, {"dingo": [4], "pug": [1, 2]}, CLASSES)
+    assert layer
     assert torch.equal(layer.weight[1], classifier.weight[4])
     assert torch.equal(layer.bias[1], classifier.bias[4])
     assert torch.allclose(layer.weight[2], classifier.weight[[1, 2]].mean(dim=0))
@@ -72,11 +79,11 @@ def test_a_file_that_is_no_class_rows_is_refused(tmp_path: Path, content: str, s
 def test_rows_that_fit_nothing_are_refused() -> None:
     classifier = nn.Linear(5, 10)
     with pytest.raises(TrainingError, match="without its classifier"):
-        first_layer(5, CLASSES, None, {"pug": [1]})
+        layer_from_rows(None, {"pug": [1]}, CLASSES)
     with pytest.raises(TrainingError, match="name poodle, which is no class"):
-        first_layer(5, CLASSES, classifier, {"poodle": [1]})
+        layer_from_rows(classifier, {"poodle": [1]}, CLASSES)
     with pytest.raises(TrainingError, match="name row 10; the backbone's classifier has rows 0 to 9"):
-        first_layer(5, CLASSES, classifier, {"pug": [10]})
+        layer_from_rows(classifier, {"pug": [10]}, CLASSES)
 
 
 def test_the_classifier_comes_with_the_weights(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def prepare_trial(command_line: Sequence[str]) -> Callable[[], object]:
     from training.data import Broken, find_dataset
     from training.hosts import Hosts
     from training.images import Files
-    from training.linear_probe import first_layer, linear_probe
+    from training.linear_probe import linear_probe
     from training.network import Network, run_over, runner, to_openvino
     from training.train import fit
 
@@ -43,8 +43,7 @@ def prepare_trial(command_line: Sequence[str]) -> Callable[[], object]:
     )
 
     def trial() -> nn.Linear:
-        start = first_layer(train.values.shape[1], dataset.classes, backbone.classifier, {})
-        probe = linear_probe(train, valid, start, arguments, Hosts())
+        probe = linear_probe(train, valid, None, arguments, Hosts())
         # Fresh, or a second trial would go on from the end of the first.
         with TemporaryDirectory() as folder:
             fit(probe.stage, arguments, Checkpoints(Path(folder), "trial"), Hosts(), StopSignal())
