@@ -91,6 +91,7 @@ def train(arguments: argparse.Namespace, hosts: Hosts, stop: StopSignal) -> None
             for split in ("train", "valid")
         )
         check_every_class(train_features.labels, dataset.classes)
+        del extract  # an engine keeps the memory of its largest batch
 
     with clock.phase("head"):
         checkpoints = Checkpoints(arguments.checkpoint_dir / "training", training_key(run))
