@@ -176,7 +176,7 @@ bench-serving: setup .venv-torchserve/installed $(LOAD_GENERATOR) ## measure the
 	@$(PYTHON) -m tests.benchmarks.serving --data "$$DATA" --rounds "$${ROUNDS:-3}"
 
 .PHONY: bench-training
-bench-training: setup ## measure the training beside the seed's: DATA=<folder of train, valid and test> (25 minutes)
+bench-training: setup ## measure the training beside the seed's: DATA=<folder of train, valid and test> (20 minutes)
 	@$(PYTHON) -m tests.benchmarks.training --data "$$DATA"
 
 .PHONY: bench-hosts
