@@ -1,11 +1,10 @@
 """The hosts of one run: `torchrun` starts the same program on each, and tells it by RANK and WORLD_SIZE who it is."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,8 +13,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from training.errors import TrainingError
-
-Result = TypeVar("Result")
 
 # The others wait while the leader exports and tests the model. A host that dies is noticed at once, not by this.
 PATIENCE = timedelta(hours=2)
@@ -44,13 +41,15 @@ class Hosts:
         """The module such that its gradients become the mean of all hosts'; parameters begin as the leader's."""
         if self.count == 1:
             return module
-        return together(lambda: DistributedDataParallel(module))
+        with together():
+            return DistributedDataParallel(module)
 
     def gather(self, part: Tensor) -> Tensor:
         """The parts [n, …] of all hosts one after the other, on each of them. They may differ in n."""
         if self.count == 1:
             return part
-        parts: list[Tensor] = together(lambda: gather_all_tensors(part.contiguous()))
+        with together():
+            parts: list[Tensor] = gather_all_tensors(part.contiguous())
         return torch.cat([one for one in parts if one.numel()] or parts)
 
     def gather_text(self, text: str) -> str:
@@ -61,20 +60,25 @@ class Hosts:
     def add_up(self, figures: Tensor) -> Tensor:
         """The sum of what all hosts have."""
         if self.count > 1:
-            together(lambda: dist.all_reduce(figures))
+            with together():
+                dist.all_reduce(figures)
         return figures
 
     def wait(self) -> None:
         """Go on when all hosts have come here."""
         if self.count > 1:
-            together(dist.barrier)
+            with together():
+                dist.barrier()
 
 
-def together(call: Callable[[], Result]) -> Result:
+@contextmanager
+def together() -> Iterator[None]:
     """Do what needs all hosts. Raises TrainingError when one is gone."""
     try:
-        return call()
+        yield
     except RuntimeError as error:
+        if not any(name in str(error).lower() for name in ("gloo", "nccl", "connection")):
+            raise
         raise TrainingError(
             f"Another host of this run is gone; its own log says why ({str(error).splitlines()[0]})."
         ) from None
@@ -87,7 +91,8 @@ def join_hosts() -> Iterator[Hosts]:
     if count == 1:
         yield Hosts()
         return
-    together(lambda: dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE))
+    with together():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:
         yield Hosts(dist.get_rank(), count)
     finally:

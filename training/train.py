@@ -49,7 +49,7 @@ from training.evaluation import evaluate, fit_temperature
 from training.export import check_model_dir, write_network
 from training.features import compute_features
 from training.fine_tune import fine_tuning, finished, tuned_network
-from training.hosts import Hosts, join_hosts
+from training.hosts import Hosts, join_hosts, together
 from training.images import Files, decode_once
 from training.linear_probe import layer_from_rows, linear_probe, read_class_rows
 from training.network import Network, run_over, runner, to_openvino, with_head
@@ -244,15 +244,16 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = stage.learning_rate * (1 + math.cos(math.pi * done)) / 2
             mine = hosts.share(rows)
-            loss_sum = cross_entropy(
-                stage.train_logits(mine),
-                stage.train_labels[mine],
-                label_smoothing=arguments.label_smoothing,
-                reduction="sum",
-            )
             optimizer.zero_grad()
-            # The hosts' gradients are averaged, which makes this the mean over all rows of the batch.
-            (loss_sum * hosts.count / len(rows)).backward()  # type: ignore[no-untyped-call]
+            with together():
+                loss_sum = cross_entropy(
+                    stage.train_logits(mine),
+                    stage.train_labels[mine],
+                    label_smoothing=arguments.label_smoothing,
+                    reduction="sum",
+                )
+                # The hosts' gradients are averaged, which makes this the mean over all rows of the batch.
+                (loss_sum * hosts.count / len(rows)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             batch_loss, stopped = hosts.add_up(torch.tensor([loss_sum.item(), stop.received], dtype=torch.float64))
             place.loss_sum += batch_loss.item()

@@ -68,7 +68,7 @@ def test_the_stage_that_validates_better_is_exported(drawn: Path, tmp_path: Path
         assert len(run.metrics["fine_tuning_history"]) in (1, 2, 3)
         page = (run.output_dir / "report.html").read_text()
         for stage in run.metrics["stages"].values():
-            assert f"{stage['valid_loss']:.3f}"[:4] in page
+            assert f"{stage['valid_loss']:.4f}" in page
         network = exported(run.model_dir, tiny_backbone)
         pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
         with torch.no_grad():
