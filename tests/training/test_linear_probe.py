@@ -101,6 +101,7 @@ def test_the_classifier_comes_with_the_weights(tmp_path: Path) -> None:
     assert packaged.weight.shape == (1000, 1280)
 
 
+@pytest.mark.full
 def test_what_the_backbone_knows_of_breeds_is_of_use(photographs: Path, tmp_path: Path) -> None:
     """Six real breeds, four photographs of each to learn from: with the rows of ImageNet more are right."""
     known = json.loads((photographs / "classes.json").read_text())["wnid_to_class"]

@@ -44,16 +44,20 @@ def run(arguments: list[str], log: Path, dies_in_write: int) -> None:
     train.main(arguments)
 
 
-@pytest.fixture
-def start(drawn: Path, tiny_backbone: list[str], tmp_path: Path) -> Start:
-    """start(folder, dies_in_write) -> a running training into tmp_path/folder that saves after every step."""
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("restart")
+
+
+@pytest.fixture(scope="module")
+def start(drawn: Path, tiny_backbone: list[str], place: Path) -> Start:
+    """start(folder, dies_in_write) -> a running training into place/folder that saves after every step."""
 
     def begin(folder: str, dies_in_write: int = 0) -> ForkServerProcess:
-        place = tmp_path / folder
         arguments = ["--data", str(drawn), "--run-id", "run-test", *tiny_backbone, "--checkpoint-seconds", "0"]
-        arguments += ["--model-dir", str(place / "model"), "--output-dir", str(place / "output")]
+        arguments += ["--model-dir", str(place / folder / "model"), "--output-dir", str(place / folder / "output")]
         arguments += ["--epochs", "4", "--batch-size", "64", "--fine-tune-epochs", "1", "--learning-rate", "0.01"]
-        process = RUNS.Process(target=run, args=(arguments, tmp_path / f"{folder}.log", dies_in_write))
+        process = RUNS.Process(target=run, args=(arguments, place / f"{folder}.log", dies_in_write))
         process.start()
         return process
 
@@ -76,25 +80,35 @@ def stage_of(log: Path) -> str:
     return done[-1].replace("phase=", "after ") if done else "at the start"
 
 
-@pytest.mark.counts(sample=4, full=40)
+@pytest.fixture(scope="module")
+def untouched(start: Start, place: Path) -> tuple[str, float]:
+    """The weights of a run that was left alone, and the seconds that it took."""
+    began = time.monotonic()
+    end(start("untouched"), place / "untouched.log")
+    return weights(place / "untouched"), time.monotonic() - began
+
+
+@pytest.mark.counts(sample=2, full=40)
 def test_a_run_that_is_killed_again_and_again_ends_in_the_identical_model(
-    start: Start, tmp_path: Path, count: int, record_property: Callable[[str, object], None]
+    start: Start,
+    place: Path,
+    untouched: tuple[str, float],
+    count: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Half of the deaths come at a random time, half in the middle of writing a checkpoint, four to a run."""
-    end(start("warm-up"), tmp_path / "warm-up.log")
-    began = time.monotonic()
-    end(start("untouched"), tmp_path / "untouched.log")
-    seconds = time.monotonic() - began
-    expected, chance = weights(tmp_path / "untouched"), random.Random(0)  # noqa: S311
+    expected, seconds = untouched
+    chance = random.Random(0)  # noqa: S311
     moments: Counter[str] = Counter()
     halves = deaths = number = 0
     while deaths < count:
         folder, before = f"run-{number}", deaths
-        log = tmp_path / f"{folder}.log"
+        log = place / f"{folder}.log"
         while deaths < min(before + 4, count):
             in_write = deaths % 2
             process = start(folder, dies_in_write=chance.randint(1, 10) if in_write else 0)
-            process.join(120 if in_write else chance.uniform(0, seconds))
+            # Later runs are faster than the first: one that is over cannot be killed.
+            process.join(120 if in_write else chance.uniform(0, 0.7 * seconds))
             process.kill()
             process.join()
             if process.exitcode == 0:  # there was not so much left to write
@@ -102,18 +116,19 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_identical_model(
             assert process.exitcode == -signal.SIGKILL, log.read_text()
             deaths += 1
             moments[stage_of(log)] += 1
-            halves += bool(list((tmp_path / folder).rglob("*.part")))
+            halves += bool(list((place / folder).rglob("*.part")))
         end(start(folder), log)
-        assert weights(tmp_path / folder) == expected, log.read_text()
+        assert weights(place / folder) == expected, log.read_text()
         number += 1
     assert halves > 0
     record_property("restart", f"{deaths} deaths, {halves} with a half-written checkpoint: {dict(moments)}")
 
 
-def test_sigterm_saves_and_leaves_and_the_next_run_goes_on(start: Start, tmp_path: Path) -> None:
-    end(start("untouched"), tmp_path / "untouched.log")
+def test_sigterm_saves_and_leaves_and_the_next_run_goes_on(
+    start: Start, place: Path, untouched: tuple[str, float]
+) -> None:
     process = start("stopped")
-    log = tmp_path / "stopped.log"
+    log = place / "stopped.log"
     while "epoch=2" not in (log.read_text() if log.exists() else ""):
         assert process.is_alive(), log.read_text()
         time.sleep(0.005)
@@ -122,7 +137,7 @@ def test_sigterm_saves_and_leaves_and_the_next_run_goes_on(start: Start, tmp_pat
     assert process.exitcode == train.STOPPED_STATUS
     said = log.read_text()
     assert said.endswith("Stopped by SIGTERM. The same command goes on from the last checkpoint.\n")
-    assert not (tmp_path / "stopped" / "model" / "model.json").exists()
+    assert not (place / "stopped" / "model" / "model.json").exists()
     end(start("stopped"), log)
     assert "goes on from its checkpoint" in log.read_text().removeprefix(said)
-    assert weights(tmp_path / "stopped") == weights(tmp_path / "untouched")
+    assert weights(place / "stopped") == untouched[0]
