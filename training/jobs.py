@@ -49,16 +49,31 @@ def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters:
 
     `outputs` are Terraform's; `hyperparameters` are arguments of train.py, without their dashes.
     """
-    logging.getLogger("sagemaker").setLevel(logging.WARNING)
     session = boto3.Session(region_name=outputs["region"])
-    s3 = session.client("s3")
-    data = f"datasets/{dataset}"
+    data = channels(session, outputs, dataset)
+    trainer = model_trainer(session, outputs, source, hyperparameters)
+    trainer.train(input_data_config=data, wait=False, logs=False)
+    return str(trainer._latest_training_job.training_job_name)
+
+
+def channels(session: boto3.Session, outputs: dict[str, Any], dataset: str) -> list[InputData]:
+    """The splits of a data set as channels of a job. Raises TrainingError when one is not there."""
+    s3, bucket, data = session.client("s3"), outputs["data_bucket"], f"datasets/{dataset}"
     for split in SPLITS:
-        if not s3.list_objects_v2(Bucket=outputs["data_bucket"], Prefix=f"{data}/{split}/", MaxKeys=1)["KeyCount"]:
+        if not s3.list_objects_v2(Bucket=bucket, Prefix=f"{data}/{split}/", MaxKeys=1)["KeyCount"]:
             raise TrainingError(
                 f"The data bucket holds no {data}/{split}/: run `make data DATA=<folder> DATASET={dataset}` first."
             )
-    trainer = ModelTrainer(
+    return [InputData(channel_name=split, data_source=f"s3://{bucket}/{data}/{split}/") for split in SPLITS]
+
+
+def model_trainer(
+    session: boto3.Session, outputs: dict[str, Any], source: Path, hyperparameters: dict[str, str]
+) -> ModelTrainer:
+    """What all jobs have in common: image, instances, source, where results go and which lines are metrics."""
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    instance_type = outputs["training_instance_type"]
+    return ModelTrainer(
         sagemaker_session=Session(boto_session=session, default_bucket=outputs["artifacts_bucket"]),
         role=outputs["training_role_arn"],
         base_job_name="run",
@@ -66,12 +81,10 @@ def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters:
             "pytorch-amzn2023",
             outputs["region"],
             version=PYTORCH_VERSION,
-            instance_type=outputs["training_instance_type"],
+            instance_type=instance_type,
             image_scope="training",
         ),
-        compute=Compute(
-            instance_type=outputs["training_instance_type"], instance_count=1, volume_size_in_gb=VOLUME_GIB
-        ),
+        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=VOLUME_GIB),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=MAX_RUNTIME_SECONDS),
         # Told outright: SageMaker would take S3's own key of the account, not the bucket's.
         output_data_config=OutputDataConfig(
@@ -81,16 +94,12 @@ def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters:
         hyperparameters={
             **hyperparameters,
             "sagemaker_program": "train.py",
-            "sagemaker_submit_directory": _upload_source(s3, outputs["artifacts_bucket"], source),
+            "sagemaker_submit_directory": _upload_source(session.client("s3"), outputs["artifacts_bucket"], source),
             "sagemaker_region": outputs["region"],
             "sagemaker_container_log_level": str(logging.WARNING),  # the log is the script's, not the toolkit's
         },
         environment={"PIP_QUIET": "1"},
     ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
-    folder = f"s3://{outputs['data_bucket']}/{data}"
-    channels = [InputData(channel_name=split, data_source=f"{folder}/{split}/") for split in SPLITS]
-    trainer.train(input_data_config=channels, wait=False, logs=False)
-    return str(trainer._latest_training_job.training_job_name)
 
 
 def follow(session: boto3.Session, run_id: str) -> dict[str, Any]:
