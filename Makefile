@@ -10,7 +10,7 @@ ifeq ($(findstring |$(ENV)|,$(foreach name,$(ENVIRONMENTS),|$(name)|)),)
 $(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
 endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
-export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS
+export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS USERS SECONDS RATE TRAFFIC
 
 LOCAL_AWS_HOME ?= build/local_aws
 override LOCAL_AWS_HOME := $(abspath $(LOCAL_AWS_HOME))
@@ -146,6 +146,14 @@ start: init packages ## bring the endpoint back, with the instances that it had
 .PHONY: predict
 predict: setup ## ask the function for the breed on a photograph: IMAGE=<file>
 	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE"
+
+.PHONY: load-test
+load-test: setup ## load ENV's function and report [USERS=5] [SECONDS=30] [RATE=<requests a second>] [IMAGE=<file>]
+	@$(IN_CLOUD) $(PYTHON) -m tests.benchmarks.load --outputs $(OUTPUTS) --image "$$IMAGE"
+
+.PHONY: capacity
+capacity: setup ## what a traffic needs, costs and meets while it scales [TRAFFIC=<requests a second>]
+	@$(PYTHON) -m tests.benchmarks.capacity
 
 .PHONY: destroy
 destroy: init packages ## take everything away again (asks first, unless CONFIRM=yes)
