@@ -104,6 +104,12 @@ def test_logits_are_the_bare_scores_one_per_class(deployed: Journey) -> None:
     assert scores.index(max(scores)) == BREEDS.index("drawn_ember_fox")
 
 
+def test_the_function_holds_a_load(deployed: Journey) -> None:
+    said = deployed.succeed("load-test", "USERS=2", "SECONDS=2", "RATE=10")
+    assert re.search(r"requests a second; answered: [0-9]+ with 200; p50 [0-9]+ ms", said)
+    assert deployed.refuse("load-test", "USERS=0") == "USERS is a whole number above 0 and at most 500, not '0'."
+
+
 def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:
     photograph = next((deployed.data / "test" / BREEDS[0]).iterdir())
     (tmp_path / "event.json").write_text("{}")

@@ -9,6 +9,7 @@ typed answers makes the exit status 1.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -31,7 +32,8 @@ def number(name: str, default: str, most: float, kind: type) -> float:
     except ValueError:
         value = 0
     if not 0 < value <= most:
-        raise ToolError(f"{name} is a number above 0 and at most {most:g}, not {text!r}.")
+        whole = "whole " if kind is int else ""
+        raise ToolError(f"{name} is a {whole}number above 0 and at most {most:g}, not {text!r}.")
     return value
 
 
@@ -69,6 +71,10 @@ def main() -> None:
     options = ["--headless", "--only-summary", "--skip-log", "--html", str(OUT / "report.html")]
     amount = ["--users", str(users), "--spawn-rate", str(users), "--run-time", f"{seconds}s", "--stop-timeout", "60"]
     status = subprocess.run([*locust, *options, *amount], env={**os.environ, **told}, check=False).returncode
+    figures = json.loads((OUT / "figures.json").read_text())
+    answers = ", ".join(f"{count:,} with {status}" for status, count in figures["answers"].items())
+    latencies = ", ".join(f"{name[:-3]} {figures[name]:.0f} ms" for name in ("p50_ms", "p95_ms", "p99_ms"))
+    print(f"{figures['requests_per_second']:.1f} requests a second; answered: {answers}; {latencies}.")
     if status:
         raise ToolError(f"Some callers got what the function never promises; {OUT / 'report.html'} lists it.")
     print(f"The report: {OUT / 'report.html'}")
