@@ -1,8 +1,9 @@
 """CreateTrainingJob that really trains: the SageMaker training toolkit runs the script in a folder like /opt/ml."""
 
-import json
+import contextlib
 import re
 import shutil
+import signal
 import threading
 import time
 from datetime import UTC, datetime
@@ -15,22 +16,22 @@ from local_aws.calls.requests import put_metric_data
 from local_aws.cloud import (
     Cloud,
     Forward,
-    LogStream,
     ServiceError,
-    download_prefix,
     list_objects,
     pack,
     require_name,
     split_s3_uri,
 )
 from local_aws.environment import ACCOUNT_ID, REGION
-from local_aws.processes import Child, base_environment
+from local_aws.training_hosts import LOG_GROUP, Host
 
 # AWS's own training containers; they run the toolkits that stand in the environment of this stand-in.
 _TRAINING_IMAGE = re.compile(r"763104351884\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/pytorch(-training)?:")
-_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _STOP_GRACE_SECONDS = 120  # what SageMaker gives a job between SIGTERM and SIGKILL
+_FAILURE_GRACE_SECONDS = 30  # for the other hosts of one that failed, to say what they have to say
 _CHECKPOINT_SECONDS = 5
+_POLL_SECONDS = 0.1
+_MOST_INSTANCES = 4
 _MAX_RUNTIME_SECONDS = 86_400  # SageMaker's default
 _FAILURE_CHARACTERS = 1024
 
@@ -41,6 +42,7 @@ class TrainingJobs:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._running: dict[str, _Job] = {}
+        self._rendezvous = threading.Lock()
 
     def create(self, request: dict[str, Any], forward: Forward) -> Response:
         name = request["TrainingJobName"]
@@ -59,7 +61,7 @@ class TrainingJobs:
             _require_objects(s3, channel, request["RoleArn"])
         response = forward()
         if response.status_code == 200:
-            job = self._running[name] = _Job(self._cloud, request, environment)
+            job = self._running[name] = _Job(self._cloud, request, environment, self._rendezvous)
             job.start()
         return response
 
@@ -84,14 +86,18 @@ class TrainingJobs:
 class _Job(threading.Thread):
     """One training job from its first status to its last."""
 
-    def __init__(self, cloud: Cloud, request: dict[str, Any], environment: dict[str, str]) -> None:
+    def __init__(
+        self, cloud: Cloud, request: dict[str, Any], environment: dict[str, str], rendezvous: threading.Lock
+    ) -> None:
         super().__init__(name=request["TrainingJobName"], daemon=True)
-        self._cloud, self._request, self._environment = cloud, request, environment
+        self._cloud, self._request, self._rendezvous = cloud, request, rendezvous
         self._record = _records()[self.name]
         self._s3 = cloud.client("s3", environment)
-        self._folder = cloud.home / "training" / self.name / "algo-1"
-        self._child: Child | None = None
+        self._hosts = [Host(cloud, request, environment, number) for number in range(1, 1 + _instance_count(request))]
+        self._folder = self._hosts[0].folder
         self._stop_asked = threading.Event()
+        limit = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _MAX_RUNTIME_SECONDS)
+        self._seconds_left = float(limit)
         self._overran = False
         self._metrics = [
             (definition["Name"], re.compile(definition["Regex"]))
@@ -109,118 +115,101 @@ class _Job(threading.Thread):
         self._move("Stopping", "Stopping", "Stopping the training job")
 
     def kill(self) -> None:
-        if self._child:
-            self._child.stop(grace_seconds=1)
+        for host in self._hosts:
+            host.stop(grace_seconds=1)
 
     def run(self) -> None:
-        log: LogStream | None = None
         try:
-            self._move("InProgress", "Downloading", "Downloading input data")
-            self._lay_out()
-            if self._stop_asked.is_set():
-                return self._move("Stopped", "Stopped", "Training job stopped")
-            self._record.training_start_time = datetime.now(UTC)
-            self._move("InProgress", "Training", "Training image download completed. Training in progress.")
-            logs = self._cloud.client("logs", self._environment)
-            log = LogStream(logs, _LOG_GROUP, f"{self.name}/algo-1-{int(time.time())}")
-            status = self._train(log)
-            log.close()  # whoever sees the last status finds the whole log
-            self._finish(status)
+            # The toolkit's hosts find each other at a fixed port, which here can be one job's only.
+            with self._rendezvous if len(self._hosts) > 1 else contextlib.nullcontext():
+                while not self._attempt():
+                    self._move("InProgress", "Interrupted", "The spot capacity was taken away")
+                    self._clear()
+                    self._move("InProgress", "Starting", "Preparing the instances for training")
         except Exception as error:
             # A job's thread is nobody's child: what stops it is the job's failure, told to whoever describes it.
             self._fail(f"InternalServerError: {error}")
         finally:
-            if log:
-                log.close()
-            shutil.rmtree(self._folder.parent, ignore_errors=True)
-        return None
+            self._clear()
 
-    def _lay_out(self) -> None:
-        """Fill the folder as SageMaker fills /opt/ml: configuration, channels, checkpoints."""
-        request, root = self._request, self._folder
-        for name in ("input/config", "input/data", "model", "output/data", "checkpoints", "code", "tmp"):
-            (root / name).mkdir(parents=True)
-        channels = request.get("InputDataConfig", [])
-        for channel in channels:
-            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            download_prefix(self._s3, uri, root / "input" / "data" / channel["ChannelName"], self._note_read)
-        if checkpoints := request.get("CheckpointConfig"):
-            uri = f"{checkpoints['S3Uri'].rstrip('/')}/"
-            download_prefix(self._s3, uri, root / "checkpoints", self._note_read)
-        instance_type = request["ResourceConfig"]["InstanceType"]
-        configuration = {
-            "hyperparameters": request.get("HyperParameters", {}),
-            "inputdataconfig": {
-                channel["ChannelName"]: {
-                    "TrainingInputMode": "File",
-                    "S3DistributionType": "FullyReplicated",
-                    "RecordWrapperType": "None",
-                }
-                for channel in channels
-            },
-            "resourceconfig": {
-                "current_host": "algo-1",
-                "current_instance_type": instance_type,
-                "current_group_name": "homogeneousCluster",
-                "hosts": ["algo-1"],
-                "instance_groups": [
-                    {
-                        "instance_group_name": "homogeneousCluster",
-                        "instance_type": instance_type,
-                        "hosts": ["algo-1"],
-                    }
-                ],
-                "network_interface_name": "lo",
-            },
-        }
-        for name, content in configuration.items():
-            (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content))
+    def _attempt(self) -> bool:
+        """Run from the last checkpoints on. False when the instances of a spot job were taken away."""
+        self._move("InProgress", "Downloading", "Downloading input data")
+        for host in self._hosts:
+            host.lay_out(self._note_read)
+        if self._stop_asked.is_set():
+            self._move("Stopped", "Stopped", "Training job stopped")
+            return True
+        self._record.training_start_time = self._record.training_start_time or datetime.now(UTC)
+        self._move("InProgress", "Training", "Training image download completed. Training in progress.")
+        for host in self._hosts:
+            host.start(self._read_metrics)
+        failed = self._wait()
+        for host in self._hosts:
+            host.close_log()
+        if self._was_taken_away(failed):
+            return False
+        self._finish(failed)
+        return True
 
-    def _train(self, log: LogStream) -> int:
-        """Run the toolkit until it ends, is asked to stop or runs out of time. Returns its exit status."""
-
-        def on_line(line: str) -> None:
-            line = line.rsplit("\r", 1)[-1]  # of a progress bar that redraws itself, what it showed last
-            log.write(line)
-            self._read_metrics(line)
-
-        environment = {
-            **base_environment(self._folder / "tmp"),
-            **self._environment,
-            **(self._request.get("Environment") or {}),
-            "TRAINING_JOB_NAME": self.name,
-            "SAGEMAKER_BASE_DIR": str(self._folder),
-            "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
-            "SM_STUDIO_LOCAL_MODE": "true",  # the toolkit's own switch for a host without SageMaker's network
-        }
-        # "train" is what SageMaker starts in a container; here it is the toolkit's program beside this Python.
-        self._child = Child(["train"], environment, on_line, self._folder)
-        limits = self._request.get("StoppingCondition", {})
-        deadline = time.monotonic() + limits.get("MaxRuntimeInSeconds", _MAX_RUNTIME_SECONDS)
-        uploaded = self._checkpoint_files()
-        while (status := self._child.wait(min(_CHECKPOINT_SECONDS, max(0, deadline - time.monotonic())))) is None:
-            uploaded = self._upload_checkpoints(uploaded)
-            self._overran = time.monotonic() >= deadline
+    def _wait(self) -> Host | None:
+        """Wait until all hosts end, or are ended: by a stop, by the time, by the first that fails. Returns that one."""
+        start = synced = time.monotonic()
+        failed: Host | None = None
+        while any(host.exit_status() is None for host in self._hosts):
+            failed = failed or next((host for host in self._hosts if host.exit_status()), None)
+            now = time.monotonic()
+            self._overran = now - start >= self._seconds_left
             if self._stop_asked.is_set() or self._overran:
-                self._child.stop(_STOP_GRACE_SECONDS)
-                status = self._child.exit_status
-                break
-        self._upload_checkpoints(uploaded)
-        return status if status is not None else 1
+                self._end_all(_STOP_GRACE_SECONDS)
+            elif failed:
+                self._end_all(_FAILURE_GRACE_SECONDS)
+            elif now - synced >= _CHECKPOINT_SECONDS:
+                self._upload_checkpoints()
+                synced = now
+            time.sleep(_POLL_SECONDS)
+        self._seconds_left -= time.monotonic() - start
+        failed = failed or next((host for host in self._hosts if host.exit_status()), None)
+        if not self._was_taken_away(failed):  # nobody saves what is on an instance that is gone
+            self._upload_checkpoints()
+        return failed
 
-    def _finish(self, status: int) -> None:
+    def _was_taken_away(self, failed: Host | None) -> bool:
+        """Whether something killed an instance of a spot job: here, whoever kills its `train`."""
+        if failed is None or self._stop_asked.is_set() or self._overran:
+            return False
+        return bool(self._request.get("EnableManagedSpotTraining")) and failed.exit_status() == -signal.SIGKILL
+
+    def _end_all(self, grace_seconds: float) -> None:
+        ends = [threading.Thread(target=host.stop, args=(grace_seconds,)) for host in self._hosts]
+        for end in ends:
+            end.start()
+        for end in ends:
+            end.join()
+
+    def _upload_checkpoints(self) -> None:
+        for host in self._hosts:
+            host.upload_checkpoints()
+
+    def _clear(self) -> None:
+        self.kill()
+        for host in self._hosts:
+            host.close_log()
+        shutil.rmtree(self._folder.parent, ignore_errors=True)
+
+    def _finish(self, failed: Host | None) -> None:
         was_stopped = self._stop_asked.is_set() or self._overran
         self._move("Stopping" if was_stopped else "InProgress", "Uploading", "Uploading generated training model")
-        self._upload("model", "model.tar.gz", always=status == 0)
+        self._upload("model", "model.tar.gz", always=failed is None)
         self._upload("output/data", "output.tar.gz", always=False)
         if was_stopped:
             self._move("Stopped", "MaxRuntimeExceeded" if self._overran else "Stopped", "Training job stopped")
-        elif status == 0:
+        elif failed is None:
             self._move("Completed", "Completed", "Training job completed")
         else:
-            failure = self._folder / "output" / "failure"
-            reason = failure.read_text() if failure.exists() else "The container wrote no reason"
-            self._fail(f"AlgorithmError: {reason[: _FAILURE_CHARACTERS - 40]}, exit code: {status}")
+            status = failed.exit_status() or 0
+            told = status if status > 0 else 128 - status  # as a container's status tells of a signal
+            self._fail(f"AlgorithmError: {failed.failure()[: _FAILURE_CHARACTERS - 40]}, exit code: {told}")
 
     def _upload(self, folder: str, archive: str, always: bool) -> None:
         source = self._folder / folder
@@ -234,24 +223,6 @@ class _Job(threading.Thread):
         if folder == "model":
             self._record.model_artifacts = {"S3ModelArtifacts": uri}
 
-    def _upload_checkpoints(self, uploaded: dict[str, float]) -> dict[str, float]:
-        """Make the S3 prefix equal to the folder, as SageMaker does: also what was deleted here goes there."""
-        found = self._checkpoint_files()
-        if "CheckpointConfig" not in self._request:
-            return found
-        bucket, prefix = split_s3_uri(self._request["CheckpointConfig"]["S3Uri"].rstrip("/") + "/")
-        for name in found:
-            if uploaded.get(name) != found[name]:
-                self._s3.upload_file(str(self._folder / "checkpoints" / name), bucket, prefix + name)
-        for name in uploaded.keys() - found.keys():
-            self._s3.delete_object(Bucket=bucket, Key=prefix + name)
-        return found
-
-    def _checkpoint_files(self) -> dict[str, float]:
-        """Time of the last change by the path within the folder."""
-        folder = self._folder / "checkpoints"
-        return {str(path.relative_to(folder)): path.stat().st_mtime for path in folder.rglob("*") if path.is_file()}
-
     def _note_read(self, bucket: str, key: str) -> None:
         self._cloud.calls.note_object(self._request["RoleArn"], "GetObject", bucket, key)
 
@@ -261,7 +232,7 @@ class _Job(threading.Thread):
                 others = [item for item in self._record.final_metric_data_list if item["MetricName"] != name]
                 latest = {"MetricName": name, "Value": value, "Timestamp": datetime.now(UTC)}
                 self._record.final_metric_data_list = [*others, latest]
-                self._cloud.calls.note(self._request["RoleArn"], [put_metric_data("/aws/sagemaker/TrainingJobs")])
+                self._cloud.calls.note(self._request["RoleArn"], [put_metric_data(LOG_GROUP)])
 
     def _fail(self, reason: str) -> None:
         self._record.failure_reason = reason
@@ -284,6 +255,10 @@ class _Job(threading.Thread):
 def _records() -> dict[str, Any]:
     """moto's own records of the training jobs, by name: what DescribeTrainingJob answers from."""
     return sagemaker_backends[ACCOUNT_ID][REGION].training_jobs
+
+
+def _instance_count(request: dict[str, Any]) -> int:
+    return int(request["ResourceConfig"].get("InstanceCount", 1))
 
 
 def _channel_names(request: dict[str, Any]) -> list[str]:
@@ -321,8 +296,11 @@ def _refuse_unknown(request: dict[str, Any]) -> None:
             raise ServiceError(
                 "ValidationException", f"The regular expression of metric {definition['Name']} needs a group: (…)."
             )
-    if (count := request["ResourceConfig"].get("InstanceCount", 1)) != 1:
-        raise ServiceError("ValidationException", f"The stand-in trains on one instance; {count} were asked for.")
+    if not 1 <= (count := _instance_count(request)) <= _MOST_INSTANCES:
+        raise ServiceError(
+            "ValidationException",
+            f"The stand-in trains on {_MOST_INSTANCES} instances at most; {count} were asked for.",
+        )
 
 
 def _require_objects(s3: Any, channel: dict[str, Any], role_arn: str) -> None:

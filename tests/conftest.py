@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +86,12 @@ class StandInUnderTest:
 
     def listening_addresses(self) -> set[str]:
         """Where any of its processes listens."""
-        return {
-            connection.laddr.ip
-            for process in self.home.processes()
-            for connection in process.net_connections(kind="inet")
-            if connection.status == psutil.CONN_LISTEN
-        }
+        found: set[str] = set()
+        for process in self.home.processes():
+            with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                connections = process.net_connections(kind="inet")
+                found |= {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
+        return found
 
     def client(self, service: str) -> Any:
         return client(service, self.variables)

@@ -7,3 +7,7 @@ class TrainingError(Exception):
 
 class Stopped(TrainingError):
     """The run was asked to leave, and left; what it did is in its checkpoints."""
+
+
+class HostGone(TrainingError):
+    """Another host of this run is gone, and has the better reason to tell."""

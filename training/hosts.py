@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from training.errors import TrainingError
+from training.errors import HostGone
 
 # The others wait while the leader exports and tests the model. A host that dies is noticed at once, not by this.
 PATIENCE = timedelta(hours=2)
@@ -22,7 +22,7 @@ PATIENCE = timedelta(hours=2)
 class Hosts:
     """How many there are, and which one this is. The first leads: it alone saves, exports and reports.
 
-    What needs the others raises TrainingError when one of them is gone.
+    What needs the others raises HostGone when one of them is gone.
     """
 
     rank: int = 0
@@ -73,13 +73,13 @@ class Hosts:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Do what needs all hosts. Raises TrainingError when one is gone."""
+    """Do what needs all hosts. Raises HostGone when one is gone."""
     try:
         yield
     except RuntimeError as error:
         if not any(name in str(error).lower() for name in ("gloo", "nccl", "connection")):
             raise
-        raise TrainingError(
+        raise HostGone(
             f"Another host of this run is gone; its own log says why ({str(error).splitlines()[0]})."
         ) from None
 

@@ -44,7 +44,7 @@ from training.checkpoint import (
     without_prefix,
 )
 from training.data import SPLITS, Broken, check_every_class, find_dataset
-from training.errors import Stopped, TrainingError
+from training.errors import HostGone, Stopped, TrainingError
 from training.evaluation import evaluate, fit_temperature
 from training.export import check_model_dir, write_network
 from training.features import compute_features
@@ -60,6 +60,7 @@ from training.run_folders import reserve
 from training.stage import Stage
 
 STOPPED_STATUS = 128 + 15  # what a shell reports of a process that SIGTERM ended
+LAST_WORDS_SECONDS = 15  # a job fails with the reason of its first host: let that be the one that has a reason
 
 
 def train(arguments: argparse.Namespace, hosts: Hosts, stop: StopSignal) -> None:
@@ -319,6 +320,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(error, file=sys.stderr, flush=True)
         sys.exit(STOPPED_STATUS)
     except TrainingError as error:
+        if isinstance(error, HostGone):
+            time.sleep(LAST_WORDS_SECONDS)
         report_failure(str(error))
         sys.exit(1)
     except OSError as error:

@@ -4,7 +4,7 @@ import io
 import re
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_aws import cloud
-from tests.conftest import StandInUnderTest
+from tests.conftest import StandInUnderTest, wait_for
 
 BUCKET = "training-tests"
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.14-cpu-amzn2023-sagemaker"
@@ -38,6 +38,16 @@ if mode == "fail":
     sys.exit(1)
 if mode in ("hang", "overrun"):
     time.sleep(600)
+(checkpoints / "starts.txt").open("a").write(f"{len(files)}\\n")
+if mode == "spot" and (checkpoints / "starts.txt").read_text().count("\\n") == 1:
+    time.sleep(600)
+if mode == "half" and os.environ["RANK"] == "1":
+    Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("This half of the data is lost.")
+    sys.exit(1)
+if mode == "half":
+    time.sleep(600)
+if mode == "pair":
+    print(f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} under {os.environ['SM_CURRENT_HOST']}", flush=True)
 """
 
 
@@ -90,10 +100,10 @@ def request(role_arn: str, name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def log_of(stand_in: StandInUnderTest, name: str) -> str:
+def log_of(stand_in: StandInUnderTest, name: str, host: str = "algo-1") -> str:
     logs, group = stand_in.client("logs"), "/aws/sagemaker/TrainingJobs"
-    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
-    assert stream["logStreamName"].startswith(f"{name}/algo-1-")
+    prefix = f"{name}/{host}-"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=prefix)["logStreams"]
     events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
     return "\n".join(event["message"] for event in events["events"])
 
@@ -148,7 +158,9 @@ def test_a_job_completes_with_its_model_output_metrics_and_log(
     saved = s3.get_object(Bucket=BUCKET, Key="checkpoints/complete/last.txt")["Body"].read()
     assert saved == b"complete"
     kept = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix="checkpoints/complete/")["Contents"]]
-    assert kept == ["checkpoints/complete/last.txt"]  # what the job deleted is deleted there, too
+    assert kept == [
+        f"checkpoints/complete/{name}.txt" for name in ("last", "starts")
+    ]  # what the job deleted is deleted there, too
 
 
 def test_all_that_a_job_does_is_its_roles(
@@ -179,6 +191,80 @@ def test_a_job_that_fails_tells_the_scripts_own_reason(jobs: dict[str, dict[str,
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"] == "AlgorithmError: The data are of the wrong kind., exit code: 1"
     assert [item["Value"] for item in job["FinalMetricDataList"]] == [0.25]
+
+
+def ended(stand_in: StandInUnderTest, name: str) -> dict[str, Any]:
+    """The job's description once it has ended."""
+    wait_for(lambda: status_of(stand_in, name) not in ("InProgress", "Stopping"), 120)
+    return dict(stand_in.client("sagemaker").describe_training_job(TrainingJobName=name))
+
+
+def status_of(stand_in: StandInUnderTest, name: str) -> str:
+    return str(stand_in.client("sagemaker").describe_training_job(TrainingJobName=name)["TrainingJobStatus"])
+
+
+def test_a_spot_job_goes_on_from_its_checkpoints_when_it_was_interrupted(
+    stand_in: StandInUnderTest, prepared: str
+) -> None:
+    """Whoever kills the toolkit's program is the end of the instance."""
+    stand_in.client("sagemaker").create_training_job(**request(prepared, "spot", EnableManagedSpotTraining=True))
+
+    def saved() -> bool:
+        listed = stand_in.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="checkpoints/spot/starts")
+        return bool(listed["KeyCount"])
+
+    wait_for(saved)
+    (train,) = [
+        process
+        for process in stand_in.home.processes()
+        if "/spot/" in process.cwd() and Path(process.cmdline()[-1]).name == "train"
+    ]
+    train.kill()
+    job = ended(stand_in, "spot")
+    assert job["TrainingJobStatus"] == "Completed", job
+    statuses = [item["Status"] for item in job["SecondaryStatusTransitions"]]
+    first = ["Starting", "Downloading", "Training", "Interrupted"]
+    assert statuses == [*first, *first[:3], "Uploading", "Completed"]
+    body = stand_in.client("s3").get_object(Bucket=BUCKET, Key="checkpoints/spot/starts.txt")["Body"].read()
+    assert body == b"2\n2\n"
+
+
+TWO_HOSTS = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1}
+
+
+def distributed(role_arn: str, name: str) -> dict[str, Any]:
+    changed = request(role_arn, name, ResourceConfig=TWO_HOSTS)
+    changed["HyperParameters"] |= {
+        "sagemaker_torch_distributed_enabled": "true",
+        "sagemaker_distribution_instance_groups": '["homogeneousCluster"]',
+    }
+    return changed
+
+
+@pytest.mark.full
+def test_each_instance_is_a_host_of_its_own(stand_in: StandInUnderTest, prepared: str) -> None:
+    stand_in.client("sagemaker").create_training_job(**distributed(prepared, "pair"))
+    wait_for(lambda: any("torchrun" in " ".join(process.cmdline()) for process in stand_in.home.processes()))
+    addresses = set()
+    while status_of(stand_in, "pair") == "InProgress":
+        addresses |= stand_in.listening_addresses()
+    assert all(address.startswith("127.") or address == "::1" for address in addresses), addresses
+    assert ended(stand_in, "pair")["TrainingJobStatus"] == "Completed"
+    for rank in (0, 1):
+        assert f"rank {rank} of 2 under 127.0.0.{rank + 1}" in log_of(stand_in, "pair", f"algo-{rank + 1}")
+
+
+@pytest.mark.full
+def test_one_host_that_fails_ends_the_job_with_its_reason(
+    stand_in: StandInUnderTest, prepared: str, record_property: Callable[[str, object], None]
+) -> None:
+    stand_in.client("sagemaker").create_training_job(**distributed(prepared, "half"))
+    job = ended(stand_in, "half")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "AlgorithmError: algo-2: This half of the data is lost., exit code: 1"
+    seconds = (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds()
+    assert seconds < 60
+    record_property("a failed host", f"the job of two ended {seconds:.0f} s after its start")
 
 
 def test_a_job_that_takes_too_long_is_stopped(jobs: dict[str, dict[str, Any]]) -> None:
@@ -235,8 +321,8 @@ def test_a_job_that_is_stopped_keeps_what_it_had(stand_in: StandInUnderTest, job
             "leave ContainerEntrypoint out",
         ),
         (
-            {"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1}},
-            "2 were asked for",
+            {"ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 5, "VolumeSizeInGB": 1}},
+            "5 were asked for",
         ),
         (
             {
