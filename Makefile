@@ -10,7 +10,8 @@ ifeq ($(findstring |$(ENV)|,$(foreach name,$(ENVIRONMENTS),|$(name)|)),)
 $(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
 endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
-export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS USERS SECONDS RATE TRAFFIC
+export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS USERS SECONDS RATE TRAFFIC \
+	INSTANCES INSTANCE_TYPE SPOT ISOLATED BACKBONE WEIGHTS EPOCHS RESUME
 
 LOCAL_AWS_HOME ?= build/local_aws
 override LOCAL_AWS_HOME := $(abspath $(LOCAL_AWS_HOME))
@@ -71,9 +72,11 @@ setup: .venv/installed ## install what the project needs into .venv
 	@ops/check_tools.sh
 
 .PHONY: lock
-lock: setup ## resolve the requirements afresh, here, for checkov, TorchServe, the serving image and what runs on Node
-	@for name in requirements requirements-checkov "--no-deps requirements-torchserve" \
-		"--constraint requirements.txt inference/requirements"; do \
+lock: setup ## resolve the requirements afresh, here, for checkov, TorchServe, training, serving and what runs on Node
+	@in_image=$$(grep -oE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.txt); \
+	for name in requirements requirements-checkov "--no-deps requirements-torchserve" \
+		"--constraint requirements.txt inference/requirements" \
+		"$$(printf -- '--no-emit-package %s ' $${in_image//==/}) --constraint requirements.txt training/requirements"; do \
 		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			$$name.in -o $${name##* }.txt; done
 	@for folder in tests/iam tests/benchmarks; do .venv/bin/npm install --prefix $$folder --package-lock-only \
@@ -124,7 +127,7 @@ data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATAS
 	@$(IN_CLOUD) $(PYTHON) -m ops.upload --outputs $(OUTPUTS) --dataset "$$DATASET" --folder "$$DATA"
 
 .PHONY: train-sagemaker
-train-sagemaker: packages ## train on SageMaker and follow the log [DATASET=dogs] [ARGS="--epochs 40"]
+train-sagemaker: packages ## train on SageMaker [EPOCHS=] [INSTANCES=2] [INSTANCE_TYPE=] [SPOT=1] [ISOLATED=1] [RESUME=<run>] …
 	@$(IN_CLOUD) $(PYTHON) -m ops.train --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
 		--dataset "$$DATASET" -- $$ARGS
 

@@ -1,10 +1,10 @@
-"""The launcher: starts a SageMaker training job and prints its log as it grows. The only user of the SageMaker SDK."""
+"""The launcher: starts SageMaker training jobs. The only user of the SageMaker SDK."""
 
 import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = str(Path(__file__).with_name("sag
 os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
 
 import boto3
+from safetensors import SafetensorError, safe_open
 from sagemaker.core import image_uris
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import (
@@ -28,32 +29,136 @@ from sagemaker.train import ModelTrainer
 
 from training.data import SPLITS
 from training.errors import TrainingError
+from training.wheels import stage_wheels
 
 PYTORCH_VERSION = "2.14"  # of AWS's training image
 MAX_RUNTIME_SECONDS = 6 * 3600
+MAX_SPOT_WAIT_SECONDS = 12 * 3600  # the running included
 VOLUME_GIB = 30
-POLL_SECONDS = 1
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-# What train.py prints, as metrics of the job; the names are SageMaker's way of grouping.
+CHANNELS = "/opt/ml/input/data"
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+WHEELS = Path("build/wheels")
+# How the toolkit is told to start the script by torchrun, on each instance of the job.
+TORCHRUN = {
+    "sagemaker_torch_distributed_enabled": "true",
+    "sagemaker_distribution_instance_groups": '["homogeneousCluster"]',
+}
+# What train.py prints, as metrics of the job; the names are SageMaker's way of grouping. All four decimals are asked
+# for, so that a line which the toolkit cut in two yields no other number.
 METRICS = {
-    "train:loss": r"train_loss=([0-9.]+)",
-    "valid:loss": r"valid_loss=([0-9.]+)",
-    "valid:top1": r"valid_top1=([0-9.]+)",
-    "test:top1": r"test_top1=([0-9.]+)",
-    "test:top5": r"test_top5=([0-9.]+)",
+    name: rf"(?:^|\s){name.replace(':', '_')}=([0-9]+\.[0-9]{{4}})(?![0-9])"
+    for name in ("train:loss", "valid:loss", "valid:top1", "test:top1", "test:top5")
 }
 
 
-def launch(outputs: dict[str, Any], dataset: str, source: Path, hyperparameters: dict[str, str]) -> str:
-    """Start the job and return its name, which is the run id. Raises TrainingError when there is no data.
+@dataclass(frozen=True)
+class Hardware:
+    """What a job runs on. Spot capacity costs less, and may be taken away: the job then waits, and goes on."""
 
-    `outputs` are Terraform's; `hyperparameters` are arguments of train.py, without their dashes.
+    instance_type: str
+    instances: int = 1
+    spot: bool = False
+
+
+def launch(
+    outputs: dict[str, Any],
+    dataset: str,
+    source: Path,
+    hyperparameters: dict[str, str],
+    hardware: Hardware | None = None,
+    weights: Path | None = None,
+    isolated: bool = False,
+) -> str:
+    """Start a job and return its name, which is the run id.
+
+    `outputs` are Terraform's; `hyperparameters` are arguments of train.py, without their dashes; `weights` is a
+    .safetensors file for the backbone; an `isolated` job has no network, so all that it needs travels with it.
+
+    Raises TrainingError: the data, the weights or a wheel is not there, or SageMaker knows no such instance type.
     """
     session = boto3.Session(region_name=outputs["region"])
+    s3, bucket = session.client("s3"), outputs["artifacts_bucket"]
+    hardware = hardware or Hardware(outputs["training_instance_type"])
+    check_instance_type(session, hardware.instance_type)
     data = channels(session, outputs, dataset)
-    trainer = model_trainer(session, outputs, source, hyperparameters)
-    trainer.train(input_data_config=data, wait=False, logs=False)
-    return str(trainer._latest_training_job.training_job_name)
+    if weights:
+        data.append(
+            InputData(channel_name="weights", data_source=_upload(s3, bucket, read_weights(weights), "safetensors"))
+        )
+    trainer = model_trainer(session, outputs, source, hyperparameters, hardware)
+    # The SDK makes the name together with the request, and the checkpoints lie below the name.
+    request: dict[str, Any] = trainer._create_training_job_args(input_data_config=data, boto3=True)
+    run_id = str(request["TrainingJobName"])
+    request["CheckpointConfig"] = {"S3Uri": f"s3://{bucket}/checkpoints/{run_id}/"}
+    if hardware.spot:
+        request["EnableManagedSpotTraining"] = True
+        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = MAX_SPOT_WAIT_SECONDS
+    if isolated or outputs.get("training_network"):
+        wheels = stage_wheels(s3, bucket, REQUIREMENTS, WHEELS)
+        request = without_index({**request, "EnableNetworkIsolation": isolated}, wheels)
+    session.client("sagemaker").create_training_job(**request)
+    return run_id
+
+
+def resume(outputs: dict[str, Any], run_id: str) -> str:
+    """Start a job that goes on from the checkpoints of one that did not complete, and return its name.
+
+    It is the earlier one's request under another name, so nothing can differ. Raises TrainingError.
+    """
+    sagemaker = boto3.Session(region_name=outputs["region"]).client("sagemaker")
+    try:
+        earlier = sagemaker.describe_training_job(TrainingJobName=run_id)
+    except sagemaker.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
+            raise
+        raise TrainingError(
+            f"There is no training job {run_id!r}: RESUME takes the name of one that stopped."
+        ) from None
+    if (status := earlier["TrainingJobStatus"]) not in ("Failed", "Stopped"):
+        raise TrainingError(f"Training job {run_id} is {status}: only one that stopped or failed can go on.")
+    known = sagemaker.meta.service_model.operation_model("CreateTrainingJob").input_shape.members
+    request = {name: value for name, value in earlier.items() if name in known and value}
+    request["TrainingJobName"] = f"run-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
+    sagemaker.create_training_job(**request)
+    return str(request["TrainingJobName"])
+
+
+def check_instance_type(session: boto3.Session, name: str) -> None:
+    """Raises TrainingError for an instance type that SageMaker does not train on."""
+    known = session.client("sagemaker").meta.service_model.shape_for("TrainingInstanceType").enum
+    if name not in known:
+        raise TrainingError(f"SageMaker trains on no instance type {name!r}: take one such as ml.m5.xlarge.")
+
+
+def read_weights(path: Path) -> bytes:
+    """The content of a .safetensors file. Raises TrainingError."""
+    try:
+        with safe_open(path, framework="np"):
+            return path.read_bytes()
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"The weights {path} cannot be read as safetensors ({error}).") from None
+
+
+def without_index(request: dict[str, Any], wheels: str) -> dict[str, Any]:
+    """The request of a job that gets its source and its packages as channels, and asks no index for any."""
+    code = request["HyperParameters"]["sagemaker_submit_directory"]
+    added = [
+        {
+            "ChannelName": name,
+            "InputMode": "File",
+            "DataSource": {
+                "S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+            },
+        }
+        for name, uri in (("code", code), ("wheels", wheels))
+    ]
+    place = f"{CHANNELS}/code/{code.rpartition('/')[2]}"
+    return {
+        **request,
+        "InputDataConfig": [*request["InputDataConfig"], *added],
+        "HyperParameters": {**request["HyperParameters"], "sagemaker_submit_directory": place},
+        "Environment": {**request["Environment"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": f"{CHANNELS}/wheels"},
+    }
 
 
 def channels(session: boto3.Session, outputs: dict[str, Any], dataset: str) -> list[InputData]:
@@ -68,11 +173,16 @@ def channels(session: boto3.Session, outputs: dict[str, Any], dataset: str) -> l
 
 
 def model_trainer(
-    session: boto3.Session, outputs: dict[str, Any], source: Path, hyperparameters: dict[str, str]
+    session: boto3.Session,
+    outputs: dict[str, Any],
+    source: Path,
+    hyperparameters: dict[str, str],
+    hardware: Hardware | None = None,
 ) -> ModelTrainer:
     """What all jobs have in common: image, instances, source, where results go and which lines are metrics."""
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
-    instance_type = outputs["training_instance_type"]
+    hardware = hardware or Hardware(outputs["training_instance_type"])
+    uploaded = _upload(session.client("s3"), outputs["artifacts_bucket"], source.read_bytes(), "tar.gz")
     return ModelTrainer(
         sagemaker_session=Session(boto_session=session, default_bucket=outputs["artifacts_bucket"]),
         role=outputs["training_role_arn"],
@@ -81,10 +191,12 @@ def model_trainer(
             "pytorch-amzn2023",
             outputs["region"],
             version=PYTORCH_VERSION,
-            instance_type=instance_type,
+            instance_type=hardware.instance_type,
             image_scope="training",
         ),
-        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=VOLUME_GIB),
+        compute=Compute(
+            instance_type=hardware.instance_type, instance_count=hardware.instances, volume_size_in_gb=VOLUME_GIB
+        ),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=MAX_RUNTIME_SECONDS),
         # Told outright: SageMaker would take S3's own key of the account, not the bucket's.
         output_data_config=OutputDataConfig(
@@ -94,60 +206,17 @@ def model_trainer(
         hyperparameters={
             **hyperparameters,
             "sagemaker_program": "train.py",
-            "sagemaker_submit_directory": _upload_source(session.client("s3"), outputs["artifacts_bucket"], source),
+            "sagemaker_submit_directory": uploaded,
             "sagemaker_region": outputs["region"],
             "sagemaker_container_log_level": str(logging.WARNING),  # the log is the script's, not the toolkit's
+            **(TORCHRUN if hardware.instances > 1 else {}),
         },
         environment={"PIP_QUIET": "1"},
     ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
 
 
-def follow(session: boto3.Session, run_id: str) -> dict[str, Any]:
-    """Print the job's log as it grows. Returns DescribeTrainingJob's last answer."""
-    sagemaker, log = session.client("sagemaker"), _Log(session.client("logs"), run_id)
-    while True:
-        description: dict[str, Any] = sagemaker.describe_training_job(TrainingJobName=run_id)
-        for line in log.new_lines():
-            if line.strip():  # the toolkit breaks lines into pieces, some of them empty
-                print(line, flush=True)
-        if description["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
-            return description
-        time.sleep(POLL_SECONDS)
-
-
-class _Log:
-    """The log streams of one job, read from where the last reading ended."""
-
-    def __init__(self, logs: Any, run_id: str) -> None:
-        self._logs, self._run_id = logs, run_id
-        self._tokens: dict[str, str | None] = {}
-
-    def new_lines(self) -> Iterator[str]:
-        try:
-            streams = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._run_id}/")
-        except self._logs.exceptions.ResourceNotFoundException:
-            return  # the very first job of an account makes the group
-        for stream in streams["logStreams"]:
-            yield from self._read(stream["logStreamName"])
-
-    def _read(self, stream: str) -> Iterator[str]:
-        while True:
-            token = self._tokens.get(stream)
-            page = self._logs.get_log_events(
-                logGroupName=LOG_GROUP,
-                logStreamName=stream,
-                startFromHead=True,
-                **({"nextToken": token} if token else {}),
-            )
-            yield from (event["message"] for event in page["events"])
-            self._tokens[stream] = page["nextForwardToken"]
-            if page["nextForwardToken"] == token or not page["events"]:
-                return
-
-
-def _upload_source(s3: Any, bucket: str, source: Path) -> str:
-    """Put the source under its own hash, so that a job's source can always be told, and never changes."""
-    content = source.read_bytes()
-    key = f"source/{hashlib.sha256(content).hexdigest()}.tar.gz"
+def _upload(s3: Any, bucket: str, content: bytes, kind: str) -> str:
+    """Put an input under its own hash, so that a job's inputs can always be told, and never change."""
+    key = f"source/{hashlib.sha256(content).hexdigest()}.{kind}"
     s3.put_object(Bucket=bucket, Key=key, Body=content)
     return f"s3://{bucket}/{key}"

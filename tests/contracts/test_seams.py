@@ -41,10 +41,11 @@ def test_the_notebook_may_start_and_read_the_jobs_that_the_launcher_names() -> N
 
 
 def test_the_training_job_installs_the_versions_that_are_tested_here() -> None:
-    wanted = pins(REPOSITORY / "training" / "requirements.txt")
-    tested = pins(REPOSITORY / "requirements.txt")
-    assert wanted
-    assert wanted.items() <= tested.items()
+    locked = pins(REPOSITORY / "training" / "requirements.txt")
+    assert locked.items() <= pins(REPOSITORY / "requirements.txt").items()
+    asked = pins(REPOSITORY / "training" / "requirements.in")
+    assert asked
+    assert asked.items() <= locked.items()
 
 
 def test_the_serving_image_has_what_is_tested_here() -> None:
@@ -73,16 +74,18 @@ def imported_packages(path: Path) -> set[str]:
 def test_the_training_job_has_every_package_that_its_source_imports() -> None:
     in_the_image = {"torch", "torchvision", "numpy", "PIL"}
     serving = {REPOSITORY / "inference" / f"{name}.py" for name in ("serve", "connections")}
-    beside_the_job = {REPOSITORY / "training" / "jobs.py", *serving}
+    launcher = {REPOSITORY / "training" / f"{name}.py" for name in ("jobs", "job_log")}
+    beside_the_job = launcher | serving
     files = {file for room in ("training", "inference") for file in (REPOSITORY / room).glob("*.py")} - beside_the_job
     imported = set().union(*map(imported_packages, files)) - sys.stdlib_module_names - {"training", "inference"}
-    installed = {name.replace("-", "_") for name in pins(REPOSITORY / "training" / "requirements.txt")}
+    installed = {name.replace("-", "_") for name in pins(REPOSITORY / "training" / "requirements.in")}
     assert imported - in_the_image == installed
 
 
 def test_lock_files_name_no_address() -> None:
-    locks = [*REPOSITORY.glob("requirements*.txt"), REPOSITORY / "inference" / "requirements.txt"]
-    assert len(locks) == 5
+    rooms = [REPOSITORY / room / "requirements.txt" for room in ("inference", "training")]
+    locks = [*REPOSITORY.glob("requirements*.txt"), *rooms]
+    assert len(locks) == 6
     for path in locks:
         assert "--hash=sha256:" in path.read_text()
     npm_locks = [REPOSITORY / "tests" / name / "package-lock.json" for name in ("iam", "benchmarks")]
@@ -109,6 +112,18 @@ def test_lock_files_name_no_address() -> None:
 def test_metric_lines_are_read_by_the_launchers_expressions(line: str, found: dict[str, float]) -> None:
     matches = {name: re.search(pattern, line) for name, pattern in METRICS.items()}
     assert {name: float(match[1]) for name, match in matches.items() if match} == found
+
+
+def test_a_metric_line_cut_in_two_yields_no_other_number() -> None:
+    """The toolkit hands on what it read so far, wherever that ends."""
+    line = "epoch=12 train_loss=11.9565 valid_loss=1.6356 valid_top1=0.7218"
+    whole = {name: float(match[1]) for name, pattern in METRICS.items() if (match := re.search(pattern, line))}
+    assert whole == {"train:loss": 11.9565, "valid:loss": 1.6356, "valid:top1": 0.7218}
+    for cut in range(1, len(line)):
+        for piece in (line[:cut], line[cut:]):
+            for name, pattern in METRICS.items():
+                match = re.search(pattern, piece)
+                assert match is None or float(match[1]) == whole[name]
 
 
 def test_each_test_that_the_security_assessment_rests_on_exists() -> None:

@@ -1,9 +1,12 @@
 """Arguments on their way from the command line to the job."""
 
+import io
+from pathlib import Path
+
 import pytest
 
 from ops.outputs import ToolError
-from ops.train import hyperparameters
+from ops.train import ask_whether_to_stop, hyperparameters, start
 
 
 def test_arguments_become_hyperparameters() -> None:
@@ -15,3 +18,22 @@ def test_arguments_become_hyperparameters() -> None:
 def test_arguments_that_are_no_pairs_are_refused(arguments: list[str]) -> None:
     with pytest.raises(ToolError, match="come as --name value pairs"):
         hyperparameters(arguments)
+
+
+@pytest.mark.parametrize("text", ["0", "x", "-1", "21", "1.5"])
+def test_a_number_of_instances_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("INSTANCES", text)
+    with pytest.raises(ToolError, match=f"INSTANCES is a whole number from 1 to 20, not '{text}'"):
+        start({"training_instance_type": "ml.m5.xlarge"}, "dogs", Path("source.tar.gz"), {})
+
+
+def test_what_the_environment_says_gives_way_to_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPOCHS", "3")
+    monkeypatch.setenv("BACKBONE", "")
+    assert hyperparameters([]) == {"epochs": "3"}
+    assert hyperparameters(["--epochs", "40"]) == {"epochs": "40"}
+
+
+def test_whoever_cannot_answer_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert not ask_whether_to_stop("Training job run-a")

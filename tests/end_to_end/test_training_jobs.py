@@ -1,0 +1,208 @@
+"""The launcher's whole repertoire on the stand-in: several hosts, interruptions, no network. `make verify` runs it."""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from local_aws.environment import ACCOUNT_ID
+from local_aws.home import REPOSITORY
+from tests.conftest import wait_for
+from tests.end_to_end.journey import Journey
+from training.backbone import load_backbone
+from training.drawn_breeds import draw_breeds
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1500), pytest.mark.xdist_group("training_jobs")]
+ARTIFACTS = f"dogbreed-local-artifacts-{ACCOUNT_ID}"
+ARGUMENTS = "ARGS=--epochs 6 --calibration-images 16 --checkpoint-seconds 0"
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    folder = tmp_path_factory.mktemp("jobs")
+    path = Journey(folder)
+    draw_breeds(path.data)
+    path.succeed("up")
+    path.succeed("infra")
+    path.succeed("data", f"DATA={path.data}")
+    yield path
+    path.make("down")
+    path.home.kill_processes()
+    shutil.rmtree(REPOSITORY / "build" / "datasets" / "end-to-end", ignore_errors=True)
+
+
+def started(said: str) -> str:
+    match = re.search(r"Training job (\S+) started", said)
+    assert match, said
+    return match[1]
+
+
+def member(path: Journey, run_id: str, archive: str, name: str) -> bytes:
+    """A file of a run's results."""
+    body = path.client("s3").get_object(Bucket=ARTIFACTS, Key=f"runs/{run_id}/output/{archive}.tar.gz")["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        content = tar.extractfile(name)
+        assert content is not None
+        return content.read()
+
+
+def weights(path: Journey, run_id: str) -> str:
+    return hashlib.sha256(member(path, run_id, "model", "model.safetensors")).hexdigest()
+
+
+def metrics(path: Journey, run_id: str) -> dict[str, Any]:
+    return dict(json.loads(member(path, run_id, "output", "metrics.json")))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(path: Journey) -> str:
+    """The run id of one that nobody touched."""
+    return started(path.succeed("train-sagemaker", ARGUMENTS))
+
+
+def begin(path: Journey, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """`make train-sagemaker`, running; its output goes to the log."""
+    command = ["make", "--no-print-directory", "DATASET=end-to-end", "COMMIT=0000000", "train-sagemaker", *arguments]
+    with log.open("w") as output:
+        return subprocess.Popen(
+            command, cwd=REPOSITORY, env=path.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+
+
+def midway(path: Journey, log: Path) -> str:
+    """Waits until a job has trained for some epochs and saved them; returns its run id."""
+    wait_for(lambda: "epoch=2 " in log.read_text(), 120)
+    run_id = started(log.read_text())
+
+    def saved() -> bool:
+        listed = path.client("s3").list_objects_v2(Bucket=ARTIFACTS, Prefix=f"checkpoints/{run_id}/training/")
+        return bool(listed["KeyCount"])
+
+    wait_for(saved, 60)
+    return run_id
+
+
+def programs_of(path: Journey, run_id: str) -> list[Any]:
+    """The toolkit's processes of a job, one per host."""
+    return [
+        process
+        for process in path.home.processes()
+        if f"/{run_id}/" in process.cwd() and Path(process.cmdline()[-1]).name == "train"
+    ]
+
+
+def test_two_instances_end_in_the_figures_of_one(path: Journey, undisturbed: str, record_property: Record) -> None:
+    said = path.succeed("train-sagemaker", ARGUMENTS, "INSTANCES=2")
+    assert "algo-1: epoch=6 " in said
+    assert "algo-2: epoch=" not in said
+    shards = [int(count) for count in re.findall(r"train features: (\d+)/\1 images", said)]
+    assert shards == [144, 144]  # of 288, each on one of the two
+    alone, together = metrics(path, undisturbed), metrics(path, started(said))
+    worst = max(
+        abs(one[name] - two[name])
+        for one, two in zip(alone["history"], together["history"], strict=True)
+        for name in one
+    )
+    assert worst <= 1e-5
+    assert alone["test_top1"] == together["test_top1"]
+    record_property("two hosts", f"largest difference of any figure of any epoch from one host's: {worst:.1e}")
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_host_that_dies_fails_the_job(path: Journey, tmp_path: Path, victim: int, record_property: Record) -> None:
+    process = begin(path, log := tmp_path / "log", "INSTANCES=2", "ARGS=--epochs 3 --fine-tune-epochs 200")
+    wait_for(lambda: log.exists() and "phase=head" in log.read_text(), 180)
+    run_id = started(log.read_text())
+    at = time.monotonic()
+    by_host = sorted(programs_of(path, run_id), key=lambda program: str(program.cwd()))
+    by_host[victim].send_signal(signal.SIGKILL)
+    assert process.wait(90) != 0
+    seconds = time.monotonic() - at
+    said = log.read_text()
+    assert f"{run_id} ended as Failed: AlgorithmError: algo-{victim + 1}: The container was killed" in said
+    assert seconds < 60
+    record_property("a host killed", f"algo-{victim + 1}: the job failed after {seconds:.0f} s")
+
+
+def test_a_stopped_job_goes_on_to_the_identical_model(path: Journey, undisturbed: str, tmp_path: Path) -> None:
+    process = begin(path, log := tmp_path / "log", ARGUMENTS.replace("--epochs 6", "--epochs 6 --batch-size 256"))
+    run_id = midway(path, log)
+    path.client("sagemaker").stop_training_job(TrainingJobName=run_id)
+    assert process.wait(150) != 0
+    assert f"Training job {run_id} ended as Stopped" in log.read_text()
+    said = path.succeed("train-sagemaker", f"RESUME={run_id}")
+    assert "goes on from its checkpoint" in said
+    assert weights(path, started(said)) == weights(path, undisturbed)
+    refused = path.refuse("train-sagemaker", f"RESUME={undisturbed}")
+    assert refused == f"Training job {undisturbed} is Completed: only one that stopped or failed can go on."
+
+
+def test_an_interrupted_spot_job_ends_in_the_identical_model(path: Journey, undisturbed: str, tmp_path: Path) -> None:
+    process = begin(path, log := tmp_path / "log", ARGUMENTS, "SPOT=1")
+    run_id = midway(path, log)
+    (program,) = programs_of(path, run_id)
+    program.kill()
+    assert process.wait(180) == 0, log.read_text()
+    said = log.read_text()
+    assert "(Interrupted: " in said
+    assert "goes on from its checkpoint" in said
+    assert weights(path, run_id) == weights(path, undisturbed)
+
+
+def test_an_isolated_job_trains_with_weights_from_a_file(path: Journey, tmp_path: Path, undisturbed: str) -> None:
+    """It has neither credentials nor a package index; source, wheels and weights come as channels."""
+    backbone = load_backbone("tf_efficientnet_lite0", None, None)
+    torch.manual_seed(0)
+    classifier = {"classifier.weight": torch.zeros(1000, 1280), "classifier.bias": torch.zeros(1000)}
+    save_file({**backbone.module.state_dict(), **classifier}, file := tmp_path / "weights.safetensors")
+    said = path.succeed("train-sagemaker", ARGUMENTS, "ISOLATED=1", f"WEIGHTS={file}")
+    job = path.client("sagemaker").describe_training_job(TrainingJobName=started(said))
+    assert job["EnableNetworkIsolation"] is True
+    channels = {channel["ChannelName"] for channel in job["InputDataConfig"]}
+    assert channels == {"train", "valid", "test", "code", "wheels", "weights"}
+    assert job["Environment"]["PIP_NO_INDEX"] == "1"
+    assert weights(path, job["TrainingJobName"]) == weights(path, undisturbed)
+
+
+def test_what_cannot_be_is_refused_in_a_sentence(path: Journey, tmp_path: Path) -> None:
+    refuse = path.refuse
+    assert refuse("train-sagemaker", "INSTANCES=0") == "INSTANCES is a whole number from 1 to 20, not '0'."
+    unknown = "SageMaker trains on no instance type 'ml.none': take one such as ml.m5.xlarge."
+    assert refuse("train-sagemaker", "INSTANCE_TYPE=ml.none") == unknown
+    nobody = "There is no training job 'run-nobody': RESUME=<the name of one that stopped>."
+    assert refuse("train-sagemaker", "RESUME=run-nobody") == nobody
+    (tmp_path / "bad.safetensors").write_bytes(b"not weights")
+    for name in ("nothing", "bad"):
+        said = refuse("train-sagemaker", f"WEIGHTS={tmp_path / name}.safetensors")
+        assert said.startswith(f"The weights {tmp_path / name}.safetensors cannot be read as safetensors (")
+    log = path.make("train-sagemaker", "EPOCHS=0").stderr
+    assert "AlgorithmError: The arguments are wrong: argument --epochs: 0 is not above zero and finite." in log
+
+
+def test_a_bucket_that_goes_midway_is_told(path: Journey, tmp_path: Path) -> None:
+    """Last in this file: nothing is left to train with."""
+    process = begin(path, log := tmp_path / "log", ARGUMENTS)
+    wait_for(lambda: log.exists() and "phase=features" in log.read_text(), 120)
+    s3 = path.client("s3")
+    for version in s3.list_object_versions(Bucket=ARTIFACTS).get("Versions", []):
+        s3.delete_object(Bucket=ARTIFACTS, Key=version["Key"], VersionId=version["VersionId"])
+    for marker in s3.list_object_versions(Bucket=ARTIFACTS).get("DeleteMarkers", []):
+        s3.delete_object(Bucket=ARTIFACTS, Key=marker["Key"], VersionId=marker["VersionId"])
+    s3.delete_bucket(Bucket=ARTIFACTS)
+    assert process.wait(120) != 0
+    said = log.read_text()
+    assert "Traceback" not in said
+    assert re.search(r"ended as Failed: .*NoSuchBucket", said), said
