@@ -26,6 +26,22 @@ def read_outputs(path: Path) -> dict[str, Any]:
     return {name: output["value"] for name, output in outputs.items()}
 
 
+# By the error's code; a part of the code is enough.
+REMEDIES = {
+    "ResourceLimitExceeded": "Ask for a higher quota in the Service Quotas console, or for less.",
+    "CapacityError": "AWS has no such instance free: try another INSTANCE_TYPE, or later.",
+    "InsufficientInstanceCapacity": "AWS has no such instance free: try another INSTANCE_TYPE, or later.",
+    "VcpuLimitExceeded": "Ask for a higher quota in the Service Quotas console, or take a smaller INSTANCE_TYPE.",
+    "ExpiredToken": "Log in again.",
+    "AccessDenied": "These credentials may not do that: use others, or have them allowed to.",
+}
+
+
+def remedy(error: Exception | str) -> str:
+    """What to do about an error of AWS's, or about a reason that AWS gives; nothing where that is not known."""
+    return next((f" {advice}" for code, advice in REMEDIES.items() if code in str(error)), "")
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a tool's main function; turn what it cannot help into one sentence and a non-zero status."""
     try:
@@ -33,6 +49,6 @@ def run(main: Callable[[], None]) -> None:
     except (ToolError, TrainingError) as error:
         sys.exit(str(error))
     except (ClientError, BotoCoreError) as error:
-        sys.exit(f"AWS refused: {error}")
+        sys.exit(f"AWS refused: {error}{remedy(error)}")
     except KeyboardInterrupt:
         sys.exit("Stopped.")

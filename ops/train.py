@@ -14,7 +14,7 @@ from typing import Any
 
 import boto3
 
-from ops.outputs import ToolError, read_outputs, run
+from ops.outputs import ToolError, read_outputs, remedy, run
 
 MOST_INSTANCES = 20
 
@@ -61,7 +61,7 @@ def see_through(session: boto3.Session, run_id: str) -> dict[str, Any]:
         raise ToolError(f"Training job {run_id} goes on without being watched; to stop it: {stop}") from None
     if description["TrainingJobStatus"] != "Completed":
         reason = description.get("FailureReason", description["SecondaryStatus"])
-        raise ToolError(f"Training job {run_id} ended as {description['TrainingJobStatus']}: {reason}")
+        raise ToolError(f"Training job {run_id} ended as {description['TrainingJobStatus']}: {reason}{remedy(reason)}")
     return description
 
 

@@ -12,6 +12,7 @@ from training.errors import TrainingError
 PYTHON_VERSIONS = ("3.12", "3.13")
 # What Amazon Linux 2023, with its glibc 2.34, can load.
 MANYLINUX = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux_2_12")
+REASON_CHARACTERS = 400
 
 
 def stage_wheels(s3: Any, bucket: str, requirements: Path, folder: Path) -> str:
@@ -50,5 +51,5 @@ def download(requirements: Path, python_version: str, folder: Path) -> None:
     for command in ([*resolve, "--output-file", str(resolved)], fetch):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-            raise TrainingError(f"The wheels for an isolated job cannot be had: {said[-1]}")
+            said = " ".join((done.stderr or done.stdout).split())[-REASON_CHARACTERS:]
+            raise TrainingError(f"The wheels for a job without a package index cannot be had: {said}")

@@ -182,7 +182,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(path: Journey, tmp_path: Path) 
     assert refuse("train-sagemaker", "INSTANCES=0") == "INSTANCES is a whole number from 1 to 20, not '0'."
     unknown = "SageMaker trains on no instance type 'ml.none': take one such as ml.m5.xlarge."
     assert refuse("train-sagemaker", "INSTANCE_TYPE=ml.none") == unknown
-    nobody = "There is no training job 'run-nobody': RESUME=<the name of one that stopped>."
+    nobody = "There is no training job 'run-nobody': RESUME takes the name of one that stopped."
     assert refuse("train-sagemaker", "RESUME=run-nobody") == nobody
     (tmp_path / "bad.safetensors").write_bytes(b"not weights")
     for name in ("nothing", "bad"):

@@ -4,8 +4,9 @@ import io
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
-from ops.outputs import ToolError
+from ops.outputs import ToolError, remedy, run
 from ops.train import ask_whether_to_stop, hyperparameters, start
 
 
@@ -37,3 +38,24 @@ def test_what_the_environment_says_gives_way_to_an_argument(monkeypatch: pytest.
 def test_whoever_cannot_answer_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert not ask_whether_to_stop("Training job run-a")
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("ResourceLimitExceeded", "Service Quotas"),
+        ("ExpiredTokenException", "Log in again"),
+        ("AccessDeniedException", "may not do that"),
+    ],
+)
+def test_what_aws_refuses_comes_with_what_to_do(code: str, advice: str) -> None:
+    def refused() -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "CreateTrainingJob")
+
+    with pytest.raises(SystemExit, match=rf"AWS refused: .*{code}.*: no .*{advice}"):
+        run(refused)
+
+
+def test_a_job_that_found_no_capacity_says_what_to_do() -> None:
+    assert remedy("CapacityError: Unable to provision requested ML compute capacity.").endswith("or later.")
+    assert remedy("AlgorithmError: The data are of the wrong kind., exit code: 1") == ""
