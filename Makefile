@@ -5,13 +5,14 @@ SHELL := /bin/bash
 
 ENV ?= local
 DATASET ?= dogs
+JOBS ?= 10
 ENVIRONMENTS := $(basename $(notdir $(wildcard terraform/environments/*.tfvars)))
 ifeq ($(findstring |$(ENV)|,$(foreach name,$(ENVIRONMENTS),|$(name)|)),)
 $(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
 endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
 export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS USERS SECONDS RATE TRAFFIC \
-	INSTANCES INSTANCE_TYPE SPOT ISOLATED BACKBONE WEIGHTS EPOCHS RESUME
+	INSTANCES INSTANCE_TYPE SPOT ISOLATED BACKBONE WEIGHTS EPOCHS RESUME JOBS
 
 LOCAL_AWS_HOME ?= build/local_aws
 override LOCAL_AWS_HOME := $(abspath $(LOCAL_AWS_HOME))
@@ -130,6 +131,11 @@ data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATAS
 train-sagemaker: packages ## train on SageMaker [EPOCHS=] [INSTANCES=2] [INSTANCE_TYPE=] [SPOT=1] [ISOLATED=1] [RESUME=<run>] …
 	@$(IN_CLOUD) $(PYTHON) -m ops.train --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
 		--dataset "$$DATASET" -- $$ARGS
+
+.PHONY: tune
+tune: packages ## search hyperparameters by validation; train and test with the best [JOBS=10] [ARGS=…]
+	@$(IN_CLOUD) $(PYTHON) -m ops.tune --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
+		--dataset "$$DATASET" --jobs "$$JOBS" -- $$ARGS
 
 .PHONY: deploy
 deploy: init packages ## serve a trained model: the newest, or RUN=<run id>

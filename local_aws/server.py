@@ -30,6 +30,7 @@ from local_aws.environment import ACCOUNT_ID, CALLS_PATH, REGION, STATE_BUCKET
 from local_aws.functions import Functions
 from local_aws.home import Home
 from local_aws.training_jobs import TrainingJobs
+from local_aws.tuning_jobs import TuningJobs
 
 _SAGEMAKER = "SageMaker."
 _KEPT_ANSWERS = 200  # of a few kilobytes each
@@ -55,11 +56,16 @@ class StandIn:
         self._answered: OrderedDict[str, tuple[bytes, int, Headers]] = OrderedDict()  # by the id of a client's call
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._training_jobs = TrainingJobs(cloud)
+        self._tuning_jobs = TuningJobs(cloud)
         self._endpoints = Endpoints(cloud)
         self._functions = Functions(cloud)
         self._sagemaker: dict[str, Callable[[dict[str, Any], Callable[[], Response]], Response]] = {
             "CreateTrainingJob": self._training_jobs.create,
             "StopTrainingJob": lambda request, _forward: self._training_jobs.stop(request),
+            "CreateHyperParameterTuningJob": lambda request, _forward: self._tuning_jobs.create(request),
+            "DescribeHyperParameterTuningJob": lambda request, _forward: self._tuning_jobs.describe(request),
+            "ListTrainingJobsForHyperParameterTuningJob": lambda request, _: self._tuning_jobs.list_trials(request),
+            "StopHyperParameterTuningJob": lambda request, _forward: self._tuning_jobs.stop(request),
             "CreateEndpoint": self._endpoints.create,
             "UpdateEndpoint": self._endpoints.update,
             "DeleteEndpoint": self._endpoints.delete,
@@ -96,7 +102,7 @@ class StandIn:
         return answer
 
     def close(self) -> None:
-        for part in (self._training_jobs, self._functions, self._endpoints):
+        for part in (self._tuning_jobs, self._training_jobs, self._functions, self._endpoints):
             part.close()
 
     def _answer(self, environ: dict[str, Any]) -> Response | None:

@@ -65,6 +65,12 @@ def see_through(session: boto3.Session, run_id: str) -> dict[str, Any]:
     return description
 
 
+def report(description: dict[str, Any]) -> None:
+    """Say what a job that completed came to."""
+    metrics = ", ".join(f"{item['MetricName']} {item['Value']:.4f}" for item in description["FinalMetricDataList"])
+    print(f"Training job {description['TrainingJobName']} completed: {metrics}.")
+
+
 def start(outputs: dict[str, Any], dataset: str, source: Path, chosen: dict[str, str]) -> str:
     """Start what the environment asks for; returns the run id."""
     instances = whole_number("INSTANCES", 1, 1, MOST_INSTANCES)
@@ -89,9 +95,7 @@ def main() -> None:
     outputs, chosen = read_outputs(arguments.outputs), hyperparameters(arguments.train_arguments)
     run_id = start(outputs, arguments.dataset, arguments.source, chosen)
     print(f"Training job {run_id} started.", flush=True)
-    description = see_through(boto3.Session(region_name=outputs["region"]), run_id)
-    metrics = ", ".join(f"{item['MetricName']} {item['Value']:.4f}" for item in description["FinalMetricDataList"])
-    print(f"Training job {run_id} completed: {metrics}.")
+    report(see_through(boto3.Session(region_name=outputs["region"]), run_id))
 
 
 if __name__ == "__main__":

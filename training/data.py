@@ -26,6 +26,7 @@ from training.errors import TrainingError
 from training.progress import progress
 
 SPLITS = ("train", "valid", "test")
+NOT_READ = "none"  # instead of a split's folder
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SPLIT_SHARE = 0.1
 MAX_BROKEN_SHARE = 0.1
@@ -121,16 +122,21 @@ class Broken:
 
 
 def find_dataset(folder: Path | None, folders: Mapping[str, str | None]) -> Dataset:
-    """The data set of one folder, else of the folders of the splits. Raises DataError."""
+    """The data set of one folder, else of the folders of the splits. With "none" for its folder, `test` stays empty.
+
+    Raises DataError.
+    """
+    wanted = [split for split in SPLITS if split != "test" or folders.get(split) != NOT_READ]
     if folder:
-        return read_dataset(find_splits(folder))
+        return read_dataset({s: place for s, place in find_splits(folder).items() if s in wanted}, wanted)
+    folders = {split: folders.get(split) for split in wanted}
     given = {split: Path(place) for split, place in folders.items() if place}
     if "train" not in given:
         raise DataError("There is no data: give --data FOLDER, or a channel named train.")
     for split, place in given.items():
         if not place.is_dir():
             raise DataError(f"There is no folder {place} for the split {split}.")
-    return read_dataset(given)
+    return read_dataset(given, wanted)
 
 
 def find_splits(folder: Path) -> dict[str, Path]:
@@ -145,17 +151,17 @@ def find_splits(folder: Path) -> dict[str, Path]:
     return found or {"train": folder}
 
 
-def read_dataset(folders: Mapping[str, Path]) -> Dataset:
-    """List the images of each split's folder, each once, and make the splits that have none. Raises DataError."""
+def read_dataset(folders: Mapping[str, Path], wanted: Sequence[str] = SPLITS) -> Dataset:
+    """List the images of each split's folder, each once, and make what is wanted and missing. Raises DataError."""
     listing = scan(folders)
     hashes = hash_files(files_of(listing))
     listing, copies = drop_copies(listing, hashes)
-    made = missing_splits(listing)
-    listing = split_missing(listing, hashes)
+    made = missing_splits(listing, wanted)
+    listing = split_missing(listing, hashes, wanted)
     classes = tuple(sorted(listing["train"]))
     labels = {name: label for label, name in enumerate(classes)}
     splits = {
-        split: [Sample(path, labels[name]) for name, files in listing[split].items() for path in files]
+        split: [Sample(path, labels[name]) for name, files in listing.get(split, {}).items() for path in files]
         for split in SPLITS
     }
     return Dataset(classes, splits, hashes, copies, made)
@@ -245,13 +251,13 @@ def drop_copies(listing: Listing, hashes: Hashes) -> tuple[Listing, Copies]:
     return {split: left[split] for split in listing if split in left}, Copies(duplicates, leaks)
 
 
-def missing_splits(listing: Listing) -> list[str]:
+def missing_splits(listing: Listing, wanted: Sequence[str] = SPLITS) -> list[str]:
     """The splits that have to be cut from `train`."""
-    return [split for split in ("valid", "test") if not any(listing.get(split, {}).values())]
+    return [split for split in wanted if split != "train" and not any(listing.get(split, {}).values())]
 
 
-def split_missing(listing: Listing, hashes: Hashes) -> Listing:
-    """Cut the splits that are missing from `train`.
+def split_missing(listing: Listing, hashes: Hashes, wanted: Sequence[str] = SPLITS) -> Listing:
+    """Cut the wanted splits that are missing from `train`.
 
     The rule: each class's files are ordered by the SHA-256 of their content; the first tenth (rounded up) is `valid`,
     the next tenth `test`, the rest `train`. Names, dates and the order of a folder make no difference.
@@ -259,7 +265,7 @@ def split_missing(listing: Listing, hashes: Hashes) -> Listing:
     Raises:
         DataError: a class has too few images to give each split one.
     """
-    missing = missing_splits(listing)
+    missing = missing_splits(listing, wanted)
     if not missing:
         return listing
     result: Listing = {**listing, "train": {}, **{split: {} for split in missing}}

@@ -11,8 +11,8 @@ Three ways to run it:
 
 Each image is decoded once and passes the backbone once; the head then trains on the cached features in seconds. With
 --fine-tune-epochs the backbone's last blocks go on learning behind it, and stay so if validation is the better for it.
-The test split is looked at once, at the end, through the exported artifact. A run that was killed goes on from its
-checkpoints when the same command is given again, and ends in the same weights.
+The test split is looked at once, at the end, through the exported artifact; with `--test none` not at all. A run that
+was killed goes on from its checkpoints when the same command is given again, and ends in the same weights.
 """
 
 import argparse
@@ -136,6 +136,12 @@ def train(arguments: argparse.Namespace, hosts: Hosts, stop: StopSignal) -> None
             files={},
         )
         seal(arguments.model_dir, manifest)
+
+    if not dataset.splits["test"]:  # a trial of a search: judged by validation, of which alone it may know
+        hosts.wait()
+        valid = evaluate(evidence[precision.chosen].validation, manifest.temperature)
+        print(f"valid_loss={valid.loss:.4f} valid_top1={valid.top1:.4f}")
+        return
 
     with clock.phase("test"):
         model = model_fn(arguments.model_dir)

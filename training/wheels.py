@@ -13,24 +13,25 @@ PYTHON_VERSIONS = ("3.12", "3.13")
 # What Amazon Linux 2023, with its glibc 2.34, can load.
 MANYLINUX = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux_2_12")
 REASON_CHARACTERS = 400
+COMPLETE = "complete"  # comes last: whoever finds it finds the rest
 
 
 def stage_wheels(s3: Any, bucket: str, requirements: Path, folder: Path) -> str:
     """Put what `requirements` locks below wheels/<its hash>/ in the bucket; returns the S3 URI of that prefix.
 
-    What is there already stays; `folder` keeps the files here. Raises TrainingError when one is not to be had.
+    `folder` keeps them here, too. What was staged once is not staged again. Raises TrainingError when one is not to be
+    had.
     """
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     prefix, kept = f"wheels/{digest}/", folder / digest
-    if not (kept / "complete").exists():
-        for version in PYTHON_VERSIONS:
-            download(requirements, version, kept)
-        (kept / "complete").touch()
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    there = {item["Key"] for page in pages for item in page.get("Contents", [])}
-    for wheel in sorted(kept.glob("*.whl")):
-        if prefix + wheel.name not in there:
+    if not s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}{COMPLETE}")["KeyCount"]:
+        if not (kept / COMPLETE).exists():
+            for version in PYTHON_VERSIONS:
+                download(requirements, version, kept)
+            (kept / COMPLETE).touch()
+        for wheel in sorted(kept.glob("*.whl")):
             s3.upload_file(str(wheel), bucket, prefix + wheel.name)
+        s3.put_object(Bucket=bucket, Key=f"{prefix}{COMPLETE}")
     return f"s3://{bucket}/{prefix}"
 
 

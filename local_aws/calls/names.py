@@ -97,7 +97,8 @@ _TAGGING = {
 }
 TAG_PARAMETERS = ("Tags", "tags", "TagSpecifications", "ResourceTags")
 
-# A request that hands a role to a service: the parameter that names it (or its instance profile), and the service.
+# A request that hands a role to a service: the parameter that names it (or its instance profile; with a dot, inside
+# another), and the service.
 PASSED_ROLES = {
     "codebuild:CreateProject": ("serviceRole", "codebuild.amazonaws.com"),
     "codebuild:UpdateProject": ("serviceRole", "codebuild.amazonaws.com"),
@@ -105,6 +106,7 @@ PASSED_ROLES = {
     "iam:AddRoleToInstanceProfile": ("RoleName", "ec2.amazonaws.com"),
     "lambda:CreateFunction": ("Role", "lambda.amazonaws.com"),
     "lambda:UpdateFunctionConfiguration": ("Role", "lambda.amazonaws.com"),
+    "sagemaker:CreateHyperParameterTuningJob": ("TrainingJobDefinition.RoleArn", "sagemaker.amazonaws.com"),
     "sagemaker:CreateModel": ("ExecutionRoleArn", "sagemaker.amazonaws.com"),
     "sagemaker:CreateNotebookInstance": ("RoleArn", "sagemaker.amazonaws.com"),
     "sagemaker:CreateTrainingJob": ("RoleArn", "sagemaker.amazonaws.com"),

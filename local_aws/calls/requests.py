@@ -48,7 +48,8 @@ def calls_of(environ: dict[str, Any], service: str) -> list[Call]:
             calls.append(Call(f"{prefix}:{tagging}", arn, _sorted({**tags, **create})))
     if passed := names.PASSED_ROLES.get(f"{prefix}:{operation}"):
         parameter, to = passed
-        if role := resources.passed_role(parameters.get(parameter)):
+        outer, _, inner = parameter.rpartition(".")
+        if role := resources.passed_role((parameters.get(outer, {}) if outer else parameters).get(inner)):
             calls.append(Call("iam:PassRole", role, (("iam:PassedToService", to),)))
     if operation == "RunInstances" and (public := resources.image_parameter(parameters)):
         calls.append(Call("ssm:GetParameters", public))

@@ -24,6 +24,7 @@ _IAM = f"arn:aws:iam::{ACCOUNT_ID}"
 _SAGEMAKER = {
     "EndpointConfigName": "endpoint-config",
     "EndpointName": "endpoint",
+    "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
     "ModelName": "model",
     "NotebookInstanceLifecycleConfigName": "notebook-instance-lifecycle-config",
     "NotebookInstanceName": "notebook-instance",

@@ -119,11 +119,15 @@ data "aws_iam_policy_document" "boundary" {
     sid = "TrainingJobs"
     actions = [
       "sagemaker:AddTags",
+      "sagemaker:CreateHyperParameterTuningJob",
       "sagemaker:CreateTrainingJob",
+      "sagemaker:DescribeHyperParameterTuningJob",
       "sagemaker:DescribeTrainingJob",
+      "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+      "sagemaker:StopHyperParameterTuningJob",
       "sagemaker:StopTrainingJob",
     ]
-    resources = ["${local.arn.sagemaker}:training-job/*"]
+    resources = ["${local.arn.sagemaker}:hyper-parameter-tuning-job/*", "${local.arn.sagemaker}:training-job/*"]
   }
 
   statement {

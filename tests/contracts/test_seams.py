@@ -10,7 +10,9 @@ import pytest
 
 from local_aws.home import REPOSITORY
 from local_aws.leftovers import listed_types
+from training.arguments import parse_arguments
 from training.jobs import METRICS
+from training.search import RANGES, TRIAL
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -33,8 +35,10 @@ def test_leftovers_are_looked_for_by_every_type_that_terraform_makes() -> None:
 
 def test_the_notebook_may_start_and_read_the_jobs_that_the_launcher_names() -> None:
     (name,) = re.findall(r'base_job_name="([a-z]+)"', (REPOSITORY / "training" / "jobs.py").read_text())
+    (search,) = re.findall(r'name = f"([a-z]+)-\{', (REPOSITORY / "training" / "search.py").read_text())
     notebook = (REPOSITORY / "terraform" / "modules" / "training" / "notebook.tf").read_text()
-    assert re.findall(r"(training-job/|log-stream:)([a-z]+)-\*", notebook) == [
+    assert re.findall(r"(tuning-job/|training-job/|log-stream:)([a-z]+)-\*", notebook) == [
+        ("tuning-job/", search),
         ("training-job/", name),
         ("log-stream:", name),
     ]
@@ -74,12 +78,21 @@ def imported_packages(path: Path) -> set[str]:
 def test_the_training_job_has_every_package_that_its_source_imports() -> None:
     in_the_image = {"torch", "torchvision", "numpy", "PIL"}
     serving = {REPOSITORY / "inference" / f"{name}.py" for name in ("serve", "connections")}
-    launcher = {REPOSITORY / "training" / f"{name}.py" for name in ("jobs", "job_log")}
+    launcher = {REPOSITORY / "training" / f"{name}.py" for name in ("jobs", "job_log", "search")}
     beside_the_job = launcher | serving
     files = {file for room in ("training", "inference") for file in (REPOSITORY / room).glob("*.py")} - beside_the_job
     imported = set().union(*map(imported_packages, files)) - sys.stdlib_module_names - {"training", "inference"}
     installed = {name.replace("-", "_") for name in pins(REPOSITORY / "training" / "requirements.in")}
     assert imported - in_the_image == installed
+
+
+def test_the_search_varies_real_arguments_within_what_they_take() -> None:
+    for name, values in RANGES.items():
+        bounds = getattr(values, "values", None) or (values.min_value, values.max_value)
+        for value in bounds:
+            parsed = vars(parse_arguments([f"--{name}", str(value)]))
+            assert parsed[name.replace("-", "_")] == float(value)
+    parse_arguments([word for name, value in TRIAL.items() for word in (f"--{name}", value)])
 
 
 def test_lock_files_name_no_address() -> None:

@@ -177,6 +177,51 @@ def test_an_isolated_job_trains_with_weights_from_a_file(path: Journey, tmp_path
     assert weights(path, job["TrainingJobName"]) == weights(path, undisturbed)
 
 
+def test_a_search_trains_and_tests_the_best_of_its_trials(path: Journey, record_property: Record) -> None:
+    said = path.succeed("tune", "JOBS=6", "ARGS=--epochs 4")
+    match = re.search(r"Search (\S+) started", said)
+    assert match
+    sagemaker, name = path.client("sagemaker"), match[1]
+    listed = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    trials = listed["TrainingJobSummaries"]
+    losses = [trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for trial in trials]
+    chosen = [trial["TunedHyperParameters"] for trial in trials]
+    assert len({json.dumps(values, sort_keys=True) for values in chosen}) == 6
+    # None of the trials could see the test split, and none of their models lies where a deployment looks.
+    for trial in trials:
+        job = sagemaker.describe_training_job(TrainingJobName=trial["TrainingJobName"])
+        assert {channel["ChannelName"] for channel in job["InputDataConfig"]} == {"train", "valid"}
+        assert "test:top1" not in {item["MetricName"] for item in job["FinalMetricDataList"]}
+        model = job["ModelArtifacts"]["S3ModelArtifacts"]
+        assert model.endswith(f"/runs/{name}/{trial['TrainingJobName']}/output/model.tar.gz")
+    # The best one's values were trained as they are.
+    best = chosen[losses.index(min(losses))]
+    run = re.search(r"trained and tested as training job (\S+):", said)
+    assert run
+    final = sagemaker.describe_training_job(TrainingJobName=run[1])
+    assert {name: final["HyperParameters"][name] for name in best} == {k: v.strip('"') for k, v in best.items()}
+    assert final["HyperParameters"]["epochs"] == "4"
+    assert "test_top1" in metrics(path, run[1])
+    assert f"Run {run[1]} is in service" in path.succeed("deploy")
+    record_property("a search", f"valid losses {losses}; lowest {min(losses)}")
+
+
+@pytest.mark.parametrize("jobs", ["0", "x", "-1", "101"])
+def test_a_number_of_trials_that_cannot_be_is_refused(path: Journey, jobs: str) -> None:
+    assert path.refuse("tune", f"JOBS={jobs}") == f"JOBS is the number of trials, 1 to 100, not '{jobs}'."
+
+
+def test_a_search_that_cannot_be_is_refused_in_a_sentence(path: Journey) -> None:
+    fixed = "--learning-rate 0.001 --weight-decay 0.01 --batch-size 64"
+    left = "Nothing is left to search: leave one of --learning-rate, --weight-decay, --batch-size out of ARGS."
+    assert path.refuse("tune", f"ARGS={fixed}") == left
+    assert path.refuse("tune", "DATASET=none").startswith("The data bucket holds no datasets/none/train/: run ")
+    failed = path.make("tune", "JOBS=1", "ARGS=--epochs 0").stderr
+    assert (
+        "ended as Failed, and nothing was trained: AlgorithmError: The arguments are wrong: argument --epochs" in failed
+    )
+
+
 def test_what_cannot_be_is_refused_in_a_sentence(path: Journey, tmp_path: Path) -> None:
     refuse = path.refuse
     assert refuse("train-sagemaker", "INSTANCES=0") == "INSTANCES is a whole number from 1 to 20, not '0'."

@@ -17,6 +17,7 @@ LOG_GROUP = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group"
 EC2 = f"arn:aws:ec2:us-east-1:{ACCOUNT}"
 SAGEMAKER = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
 TRAINING_JOBS = f"{SAGEMAKER}:training-job/run-*"
+SEARCHES = f"{SAGEMAKER}:hyper-parameter-tuning-job/search-*"
 AWS_IMAGES = "arn:aws:ecr:us-east-1:763104351884:repository/*"
 OWN_IMAGE = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{PREFIX}-serving"
 EVERYTHING = "*"
@@ -127,7 +128,12 @@ ROLES: dict[str, list[Grant]] = {
     f"{PREFIX}-notebook": [
         Grant("s3:ListBucket", DATA, "finds the photographs", {"s3:prefix": "datasets/*"}),
         Grant("s3:GetObject s3:PutObject", f"{DATA}/datasets/*", "looks at photographs and adds some, deletes none"),
-        Grant("s3:ListBucket", ARTIFACTS, "finds sources and results", {"s3:prefix": "source/* runs/*"}),
+        Grant(
+            "s3:ListBucket",
+            ARTIFACTS,
+            "finds sources, results and staged wheels",
+            {"s3:prefix": "source/* runs/* wheels/*"},
+        ),
         Grant("s3:GetObject s3:PutObject", f"{ARTIFACTS}/source/*", "brings the code of a job along"),
         Grant("s3:GetObject", f"{ARTIFACTS}/runs/*", "looks at results, and makes none by hand"),
         Grant("kms:Decrypt kms:GenerateDataKey", KEY, "both buckets are encrypted", THROUGH_S3),
@@ -135,6 +141,12 @@ ROLES: dict[str, list[Grant]] = {
             "sagemaker:AddTags sagemaker:DescribeTrainingJob sagemaker:StopTrainingJob",
             TRAINING_JOBS,
             "follows the jobs that it started; tags are part of creating one",
+        ),
+        Grant(
+            "sagemaker:DescribeHyperParameterTuningJob sagemaker:ListTrainingJobsForHyperParameterTuningJob "
+            "sagemaker:StopHyperParameterTuningJob",
+            SEARCHES,
+            "follows the searches that it started",
         ),
         Grant(
             "iam:PassRole",
@@ -183,8 +195,11 @@ EC2_RUN: dict[str, list[Grant]] = {
         Grant("ssm:UpdateInstanceInformation", f"{EC2}:instance/*", "the same; the instance has no id before it runs"),
     ],
 }
+START = "sagemaker:CreateHyperParameterTuningJob sagemaker:CreateTrainingJob"
 OUTSIDE_A_NETWORK: dict[str, list[Grant]] = {
-    f"{PREFIX}-notebook": [Grant("sagemaker:CreateTrainingJob", TRAINING_JOBS, "starts a training job")],
+    f"{PREFIX}-notebook": [
+        Grant(START, f"{SEARCHES} {TRAINING_JOBS}", "starts a training job, or a search"),
+    ],
 }
 
 SUBNETS = f"{EC2}:subnet/subnet-a {EC2}:subnet/subnet-b"
@@ -213,9 +228,9 @@ IN_A_NETWORK: dict[str, list[Grant]] = {
 }
 IN_A_NETWORK[f"{PREFIX}-notebook"].append(
     Grant(
-        "sagemaker:CreateTrainingJob",
-        TRAINING_JOBS,
-        "starts a training job, and none outside the network",
+        START,
+        f"{SEARCHES} {TRAINING_JOBS}",
+        "starts a training job or a search, and none outside the network",
         {"sagemaker:VpcSubnets": "subnet-a subnet-b"},
     )
 )

@@ -6,7 +6,9 @@ locals {
   notebook_arn           = "arn:${var.account.partition}:sagemaker:${var.account.region}:${var.account.id}:notebook-instance/${local.notebook_name}"
   notebook_log_group_arn = "arn:${var.account.partition}:logs:${var.account.region}:${var.account.id}:log-group:/aws/sagemaker/NotebookInstances"
 
-  # The launcher names its jobs run-<time>; run-*, not *, keeps the notebook off other projects' jobs.
+  # The launcher names its jobs run-<time> and its searches search-<time>; run-*, not *, keeps the notebook off other
+  # projects' jobs. Trials bear their search's name.
+  searches_arn      = "arn:${var.account.partition}:sagemaker:${var.account.region}:${var.account.id}:hyper-parameter-tuning-job/search-*"
   training_jobs_arn = "arn:${var.account.partition}:sagemaker:${var.account.region}:${var.account.id}:training-job/run-*"
   training_role_arn = "arn:${var.account.partition}:iam::${var.account.id}:role/${var.prefix}-training"
 }
@@ -92,7 +94,7 @@ data "aws_iam_policy_document" "notebook" {
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["source/*", "runs/*"]
+      values   = ["source/*", "runs/*", "wheels/*"]
     }
   }
 
@@ -124,8 +126,8 @@ data "aws_iam_policy_document" "notebook" {
   # What a job may do is bounded by the one role that the notebook may hand to it, below.
   statement {
     sid       = "StartTrainingJobs"
-    actions   = ["sagemaker:CreateTrainingJob"]
-    resources = [local.training_jobs_arn]
+    actions   = ["sagemaker:CreateHyperParameterTuningJob", "sagemaker:CreateTrainingJob"]
+    resources = [local.searches_arn, local.training_jobs_arn]
 
     # From a network without internet no job is started outside it.
     dynamic "condition" {
@@ -143,6 +145,16 @@ data "aws_iam_policy_document" "notebook" {
     sid       = "WatchAndStopTrainingJobs"
     actions   = ["sagemaker:AddTags", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"]
     resources = [local.training_jobs_arn]
+  }
+
+  statement {
+    sid = "WatchAndStopSearches"
+    actions = [
+      "sagemaker:DescribeHyperParameterTuningJob",
+      "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+      "sagemaker:StopHyperParameterTuningJob",
+    ]
+    resources = [local.searches_arn]
   }
 
   statement {
