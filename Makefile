@@ -12,7 +12,7 @@ $(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
 endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
 export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS USERS SECONDS RATE TRAFFIC \
-	INSTANCES INSTANCE_TYPE SPOT ISOLATED BACKBONE WEIGHTS EPOCHS RESUME JOBS
+	INSTANCES INSTANCE_TYPE SPOT ISOLATED BACKBONE WEIGHTS EPOCHS RESUME JOBS MAX_SECONDS COMMIT
 
 LOCAL_AWS_HOME ?= build/local_aws
 override LOCAL_AWS_HOME := $(abspath $(LOCAL_AWS_HOME))
@@ -131,6 +131,15 @@ data: setup ## check a folder of photographs and upload it: DATA=<folder> [DATAS
 train-sagemaker: packages ## train on SageMaker [EPOCHS=] [INSTANCES=2] [INSTANCE_TYPE=] [SPOT=1] [ISOLATED=1] [RESUME=<run>] …
 	@$(IN_CLOUD) $(PYTHON) -m ops.train --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
 		--dataset "$$DATASET" -- $$ARGS
+
+.PHONY: train-ec2
+train-ec2: packages ## train on an EC2 instance of its own [EPOCHS=] [INSTANCE_TYPE=] [MAX_SECONDS=21600] [RUN=<run id>] [ARGS=…]
+	@$(IN_CLOUD) $(PYTHON) -m ops.train_ec2 --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
+		--dataset "$$DATASET" --state $(STATE)/ec2_run --run "$$RUN" -- $$ARGS
+
+.PHONY: end-ec2
+end-ec2: setup ## take away what a training on EC2 left that was itself killed: RUN=<run id>
+	@$(IN_CLOUD) $(PYTHON) -m ops.train_ec2 --outputs $(OUTPUTS) --state $(STATE)/ec2_run --run "$$RUN" --end
 
 .PHONY: tune
 tune: packages ## search hyperparameters by validation; train and test with the best [JOBS=10] [ARGS=…]

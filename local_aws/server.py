@@ -29,6 +29,7 @@ from local_aws.endpoints import Endpoints
 from local_aws.environment import ACCOUNT_ID, CALLS_PATH, REGION, STATE_BUCKET
 from local_aws.functions import Functions
 from local_aws.home import Home
+from local_aws.instances import Instances
 from local_aws.training_jobs import TrainingJobs
 from local_aws.tuning_jobs import TuningJobs
 
@@ -57,6 +58,7 @@ class StandIn:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._training_jobs = TrainingJobs(cloud)
         self._tuning_jobs = TuningJobs(cloud)
+        self._instances = Instances(cloud)
         self._endpoints = Endpoints(cloud)
         self._functions = Functions(cloud)
         self._sagemaker: dict[str, Callable[[dict[str, Any], Callable[[], Response]], Response]] = {
@@ -102,7 +104,7 @@ class StandIn:
         return answer
 
     def close(self) -> None:
-        for part in (self._tuning_jobs, self._training_jobs, self._functions, self._endpoints):
+        for part in (self._tuning_jobs, self._training_jobs, self._instances, self._functions, self._endpoints):
             part.close()
 
     def _answer(self, environ: dict[str, Any]) -> Response | None:
@@ -117,6 +119,9 @@ class StandIn:
                 if operation and target.startswith(_SAGEMAKER):
                     body = request.get_data()
                     return operation(json.loads(body), lambda: self._forward(request, body))
+            elif request.path == "/" and request.mimetype == "application/x-www-form-urlencoded":
+                body = request.get_data(parse_form_data=False)
+                return self._instances.answer(body, lambda: self._forward(request, body))
             elif request.path.startswith("/endpoints/") and request.path.endswith("/invocations"):
                 return self._endpoints.invoke(unquote(request.path.split("/")[2]), request)
             elif request.path.startswith(_FUNCTIONS):

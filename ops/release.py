@@ -172,9 +172,12 @@ def _written(ssm: Any, changes: dict[str, str]) -> Iterator[None]:
         raise
 
 
-def run_to_its_end(command: list[str]) -> int:
-    """Run a command that must not be cut short: Ctrl-C reaches it too, and it saves its state before it ends."""
-    process = subprocess.Popen(command)
+def run_to_its_end(command: list[str], **options: Any) -> int:
+    """Run a command that must not be cut short: Ctrl-C reaches it too, and it saves its state before it ends.
+
+    `options` are subprocess.Popen's.
+    """
+    process = subprocess.Popen(command, **options)
     was_interrupted = False
     while True:
         try:

@@ -1,6 +1,5 @@
 """The launcher: starts SageMaker training jobs. The only user of the SageMaker SDK."""
 
-import hashlib
 import logging
 import os
 import time
@@ -29,6 +28,7 @@ from sagemaker.train import ModelTrainer
 
 from training.data import SPLITS
 from training.errors import TrainingError
+from training.inputs import check_uploaded, upload
 from training.wheels import stage_wheels
 
 PYTORCH_VERSION = "2.14"  # of AWS's training image
@@ -82,9 +82,8 @@ def launch(
     check_instance_type(session, hardware.instance_type)
     data = channels(session, outputs, dataset)
     if weights:
-        data.append(
-            InputData(channel_name="weights", data_source=_upload(s3, bucket, read_weights(weights), "safetensors"))
-        )
+        key = upload(s3, bucket, read_weights(weights), "safetensors")
+        data.append(InputData(channel_name="weights", data_source=f"s3://{bucket}/{key}"))
     trainer = model_trainer(session, outputs, source, hyperparameters, hardware)
     # The SDK makes the name together with the request, and the checkpoints lie below the name.
     request: dict[str, Any] = trainer._create_training_job_args(input_data_config=data, boto3=True)
@@ -163,12 +162,8 @@ def without_index(request: dict[str, Any], wheels: str) -> dict[str, Any]:
 
 def channels(session: boto3.Session, outputs: dict[str, Any], dataset: str) -> list[InputData]:
     """The splits of a data set as channels of a job. Raises TrainingError when one is not there."""
-    s3, bucket, data = session.client("s3"), outputs["data_bucket"], f"datasets/{dataset}"
-    for split in SPLITS:
-        if not s3.list_objects_v2(Bucket=bucket, Prefix=f"{data}/{split}/", MaxKeys=1)["KeyCount"]:
-            raise TrainingError(
-                f"The data bucket holds no {data}/{split}/: run `make data DATA=<folder> DATASET={dataset}` first."
-            )
+    bucket = outputs["data_bucket"]
+    data = check_uploaded(session.client("s3"), bucket, dataset)
     return [InputData(channel_name=split, data_source=f"s3://{bucket}/{data}/{split}/") for split in SPLITS]
 
 
@@ -182,9 +177,10 @@ def model_trainer(
     """What all jobs have in common: image, instances, source, where results go and which lines are metrics."""
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
     hardware = hardware or Hardware(outputs["training_instance_type"])
-    uploaded = _upload(session.client("s3"), outputs["artifacts_bucket"], source.read_bytes(), "tar.gz")
+    artifacts = outputs["artifacts_bucket"]
+    code = upload(session.client("s3"), artifacts, source.read_bytes(), "tar.gz")
     return ModelTrainer(
-        sagemaker_session=Session(boto_session=session, default_bucket=outputs["artifacts_bucket"]),
+        sagemaker_session=Session(boto_session=session, default_bucket=artifacts),
         role=outputs["training_role_arn"],
         base_job_name="run",
         training_image=image_uris.retrieve(
@@ -199,24 +195,15 @@ def model_trainer(
         ),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=MAX_RUNTIME_SECONDS),
         # Told outright: SageMaker would take S3's own key of the account, not the bucket's.
-        output_data_config=OutputDataConfig(
-            s3_output_path=f"s3://{outputs['artifacts_bucket']}/runs", kms_key_id=outputs["key_arn"]
-        ),
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{artifacts}/runs", kms_key_id=outputs["key_arn"]),
         networking=Networking(**network) if (network := outputs.get("training_network")) else None,
         hyperparameters={
             **hyperparameters,
             "sagemaker_program": "train.py",
-            "sagemaker_submit_directory": uploaded,
+            "sagemaker_submit_directory": f"s3://{artifacts}/{code}",
             "sagemaker_region": outputs["region"],
             "sagemaker_container_log_level": str(logging.WARNING),  # the log is the script's, not the toolkit's
             **(TORCHRUN if hardware.instances > 1 else {}),
         },
         environment={"PIP_QUIET": "1"},
     ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
-
-
-def _upload(s3: Any, bucket: str, content: bytes, kind: str) -> str:
-    """Put an input under its own hash, so that a job's inputs can always be told, and never change."""
-    key = f"source/{hashlib.sha256(content).hexdigest()}.{kind}"
-    s3.put_object(Bucket=bucket, Key=key, Body=content)
-    return f"s3://{bucket}/{key}"

@@ -11,6 +11,13 @@ locals {
   # A role's name ends at 64 characters; longer ones keep apart by a hash.
   full_name = "${var.project}-${var.environment}-ec2-${var.run_id}"
   name      = length(local.full_name) <= 64 ? local.full_name : "${substr(local.full_name, 0, 55)}-${substr(sha256(local.full_name), 0, 8)}"
+
+  user_data = var.training == null ? null : templatefile("${path.module}/../../ec2_bootstrap/user_data.sh.tftpl", merge(var.training, {
+    run_id           = var.run_id
+    region           = var.region
+    data_bucket      = var.data_bucket
+    artifacts_bucket = var.artifacts_bucket
+  }))
 }
 
 resource "aws_launch_template" "this" {
@@ -20,7 +27,7 @@ resource "aws_launch_template" "this" {
   instance_type                        = var.instance_type
   instance_initiated_shutdown_behavior = "terminate" # the run ends with a poweroff, and its cost with it
   update_default_version               = true
-  user_data                            = var.user_data == "" ? null : base64encode(var.user_data)
+  user_data                            = local.user_data == null ? null : base64encode(local.user_data)
   vpc_security_group_ids               = [aws_security_group.this.id]
   ebs_optimized                        = true
 
@@ -49,6 +56,14 @@ resource "aws_launch_template" "this" {
 
   monitoring {
     enabled = true # every minute: five would miss most of a short run
+  }
+
+  lifecycle {
+    precondition {
+      # Counted on the base64 text, because length() counts characters: four of it are three bytes.
+      condition     = local.user_data == null ? true : length(base64encode(local.user_data)) / 4 * 3 <= 16384
+      error_message = "training: with these arguments the user-data is longer than EC2's 16,384 bytes."
+    }
   }
 }
 

@@ -158,15 +158,30 @@ variable "subnet_id" {
   }
 }
 
-variable "user_data" {
-  description = "What the instance runs when it has started. Empty: nothing."
-  type        = string
-  default     = ""
-  nullable    = false
+variable "training" {
+  description = <<-EOT
+    What the instance trains when it has started, and then ends: data set, source by its hash, arguments of train.py, and
+    how long it may take. Null: nothing, and it stays.
+  EOT
+  type = object({
+    dataset       = string
+    source_sha256 = string
+    arguments     = optional(list(string), [])
+    max_seconds   = optional(number, 21600)
+  })
+  default = null
 
+  # All but the arguments are written into a script as they are.
   validation {
-    # Counted on the base64 text, because length() counts characters: four of it, less the padding, are three bytes.
-    condition     = length(base64encode(var.user_data)) / 4 * 3 - length(regexall("=", base64encode(var.user_data))) <= 16384
-    error_message = "user_data: at most 16,384 bytes, which is EC2's limit."
+    condition     = var.training == null ? true : can(regex("^[a-z0-9][a-z0-9-]{0,39}$", var.training.dataset))
+    error_message = "training: dataset is 1 to 40 lower-case letters, digits or hyphens, no hyphen first."
+  }
+  validation {
+    condition     = var.training == null ? true : can(regex("^[0-9a-f]{64}$", var.training.source_sha256))
+    error_message = "training: source_sha256 is the SHA-256 of the source, 64 hexadecimal digits."
+  }
+  validation {
+    condition     = var.training == null ? true : var.training.max_seconds >= 1 && var.training.max_seconds <= 604800 && floor(var.training.max_seconds) == var.training.max_seconds
+    error_message = "training: max_seconds is a whole number from 1 to 604800."
   }
 }

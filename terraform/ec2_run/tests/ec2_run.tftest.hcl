@@ -100,10 +100,15 @@ run "shut" {
   }
 }
 
-run "user_data_and_subnet" {
+run "training_and_subnet" {
   command = plan
   variables {
-    user_data                = "#!/bin/bash\npoweroff\n"
+    training = {
+      dataset       = "dogs"
+      source_sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+      arguments     = ["--epochs", "3; poweroff"]
+      max_seconds   = 60
+    }
     subnet_id                = "subnet-0123456789abcdef0"
     permissions_boundary_arn = "arn:aws:iam::123456789012:policy/dogbreed-boundary"
   }
@@ -114,8 +119,13 @@ run "user_data_and_subnet" {
   }
 
   assert {
-    condition     = base64decode(aws_launch_template.this.user_data) == "#!/bin/bash\npoweroff\n"
-    error_message = "The instance runs what was given."
+    condition = (
+      strcontains(base64decode(aws_launch_template.this.user_data), "run_id=run-a\nmax_seconds=60\n")
+      && strcontains(base64decode(aws_launch_template.this.user_data), "'${base64encode("3; poweroff")}'")
+      && !strcontains(base64decode(aws_launch_template.this.user_data), "3; poweroff")
+      && length(aws_launch_template.this.user_data) / 4 * 3 < 7168
+    )
+    error_message = "The instance runs the script with what was given, arguments as data, far below EC2's 16 KiB."
   }
   assert {
     condition     = aws_instance.this.subnet_id == "subnet-0123456789abcdef0" && one(data.aws_subnet.this[*].vpc_id) == "vpc-1"
@@ -230,18 +240,22 @@ run "refuses_graviton_and_another_system" {
   expect_failures = [var.instance_type, var.ami_ssm_parameter]
 }
 
-run "takes_user_data_up_to_the_limit" {
-  command = plan
-  variables { user_data = format("%16384s", "#") }
-
-  assert {
-    condition     = length(base64decode(aws_launch_template.this.user_data)) == 16384
-    error_message = "EC2 takes 16,384 bytes."
-  }
-}
-
 run "refuses_user_data_beyond_the_limit" {
   command = plan
-  variables { user_data = replace(format("%8193s", "ä"), " ", "ä") } # 16,386 bytes
-  expect_failures = [var.user_data]
+  variables {
+    training = {
+      dataset       = "dogs"
+      source_sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+      arguments     = [format("%16384s", "#")]
+    }
+  }
+  expect_failures = [aws_launch_template.this]
+}
+
+run "refuses_what_would_not_be_data_in_a_script" {
+  command = plan
+  variables {
+    training = { dataset = "dogs; poweroff", source_sha256 = "$(poweroff)", max_seconds = 0 }
+  }
+  expect_failures = [var.training]
 }
