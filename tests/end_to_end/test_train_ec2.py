@@ -76,21 +76,9 @@ def test_sagemaker_an_instance_and_a_plain_process_end_in_the_same_weights(
     assert leftovers(path.url) == before
     job = re.search(r"Training job (\S+) started", path.succeed("train-sagemaker", f"ARGS={DRAWN}"))
     assert job
-    places = [
-        "--data",
-        str(path.data),
-        "--model-dir",
-        str(tmp_path / "model"),
-        "--output-dir",
-        str(tmp_path / "output"),
-    ]
-    plain = [
-        sys.executable,
-        "-m",
-        "training.train",
-        *(str(word) for pair in folders.items() for word in pair),
-        *DRAWN.split(),
-    ]
+    folders = {"--data": path.data, "--model-dir": tmp_path / "model", "--output-dir": tmp_path / "output"}
+    places = [str(word) for pair in folders.items() for word in pair]
+    plain = [sys.executable, "-m", "training.train", *places, *DRAWN.split()]
     subprocess.run(plain, cwd=REPOSITORY, check=True, capture_output=True)
     by_hand = hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest()
     assert weights(path, "on-ec2") == weights(path, job[1]) == by_hand
