@@ -1,6 +1,7 @@
 """The seams between rooms and between languages: each fact has one home, and the other side agrees with it."""
 
 import ast
+import json
 import os
 import re
 import sys
@@ -137,6 +138,13 @@ def test_a_metric_line_cut_in_two_yields_no_other_number() -> None:
             for name, pattern in METRICS.items():
                 match = re.search(pattern, piece)
                 assert match is None or float(match[1]) == whole[name]
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    notebook = json.loads((REPOSITORY / "training" / "train_and_deploy.ipynb").read_text())
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 5
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
 def test_each_test_that_the_security_assessment_rests_on_exists() -> None:

@@ -21,6 +21,7 @@ from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from tests.conftest import wait_for
 from tests.end_to_end.journey import Journey
+from tests.end_to_end.notebook import execute
 from training.backbone import load_backbone
 from training.drawn_breeds import draw_breeds
 
@@ -204,6 +205,14 @@ def test_a_search_trains_and_tests_the_best_of_its_trials(path: Journey, record_
     assert "test_top1" in metrics(path, run[1])
     assert f"Run {run[1]} is in service" in path.succeed("deploy")
     record_property("a search", f"valid losses {losses}; lowest {min(losses)}")
+
+
+def test_the_notebook_walks_from_the_photographs_to_a_prediction(path: Journey) -> None:
+    shown = execute(path)
+    assert "algo-1: epoch=3 " in shown
+    assert len(re.findall(r"^search-\S+ +[0-9.]+ +Completed", shown, flags=re.MULTILINE)) == 6
+    assert len(re.findall("'test:top1': ", shown)) == 3
+    assert re.search(r"^drawn_\w+ +[0-9.]+%", shown, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("jobs", ["0", "x", "-1", "101"])
