@@ -147,6 +147,8 @@ def main() -> None:
         stack.apply(training, instance_type)
         print(f"Run {run_id} started on an instance of its own.", flush=True)
         end = follow(session, bucket, run_id)
+    except KeyboardInterrupt:
+        raise ToolError(f"Stopped. RUN={run_id} goes on from its last checkpoint.") from None
     finally:
         stack.destroy()
         print(f"The instance of run {run_id} is gone.", flush=True)

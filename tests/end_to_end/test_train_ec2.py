@@ -142,6 +142,7 @@ def test_ctrl_c_takes_the_instance_away_and_the_run_can_go_on(path: Journey, tmp
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(180) != 0
     assert "The instance of run stopped is gone." in log.read_text()
+    assert "Stopped. RUN=stopped goes on from its last checkpoint." in log.read_text()
     assert running(path) == []
     assert status_of(path, "stopped")["status"] == "interrupted"
     said = path.succeed("train-ec2", "RUN=stopped", f"ARGS={DRAWN} --fine-tune-epochs 3")
