@@ -32,6 +32,7 @@ REMEDIES = {
     "CapacityError": "AWS has no such instance free: try another INSTANCE_TYPE, or later.",
     "InsufficientInstanceCapacity": "AWS has no such instance free: try another INSTANCE_TYPE, or later.",
     "VcpuLimitExceeded": "Ask for a higher quota in the Service Quotas console, or take a smaller INSTANCE_TYPE.",
+    "VPCIdNotSpecified": "The account has no default network: name a subnet, TF_VAR_subnet_id=<its id>.",
     "ExpiredToken": "Log in again.",
     "AccessDenied": "These credentials may not do that: use others, or have them allowed to.",
 }

@@ -56,6 +56,18 @@ def test_what_aws_refuses_comes_with_what_to_do(code: str, advice: str) -> None:
         run(refused)
 
 
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("InsufficientInstanceCapacity: We currently do not have sufficient capacity", "try another INSTANCE_TYPE"),
+        ("VcpuLimitExceeded: You have requested more vCPU capacity than your current vCPU limit", "a smaller"),
+        ("VPCIdNotSpecified: No default VPC for this user", "TF_VAR_subnet_id=<its id>"),
+    ],
+)
+def test_an_instance_that_does_not_come_says_what_to_do(said: str, advice: str) -> None:
+    assert advice in remedy(f"Error: creating EC2 Instance: operation error EC2: RunInstances, api error {said}")
+
+
 def test_a_job_that_found_no_capacity_says_what_to_do() -> None:
     assert remedy("CapacityError: Unable to provision requested ML compute capacity.").endswith("or later.")
     assert remedy("AlgorithmError: The data are of the wrong kind., exit code: 1") == ""
