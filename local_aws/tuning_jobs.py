@@ -4,35 +4,27 @@ AWS's Bayesian strategy is AWS's own; here each trial's values are drawn at rand
 none is stopped early. The rest is as there: trials run side by side, and the best is the best that was measured.
 """
 
+import contextlib
 import hashlib
 import json
-import math
 import random
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
 from werkzeug.wrappers import Response
 
 from local_aws.cloud import Cloud, ServiceError, require_name
 from local_aws.environment import ACCOUNT_ID, REGION
+from local_aws.tuning_requests import HANDED_ON, draw, refuse_unknown
 
-_MOST_JOBS = 100
+_METRIC = "FinalHyperParameterTuningJobObjectiveMetric"
+_MOST_DRAWS = 100  # of values that no trial has had yet; of few whole numbers there may be none left
 _POLL_SECONDS = 0.2
+_CLOSE_SECONDS = 10
 _STATUSES = {"Completed": "Completed", "InProgress": "InProgress", "Stopping": "InProgress", "Stopped": "Stopped"}
-# What a definition may hold besides; a training job takes it as it is.
-_HANDED_ON = (
-    "RoleArn",
-    "InputDataConfig",
-    "ResourceConfig",
-    "StoppingCondition",
-    "OutputDataConfig",
-    "VpcConfig",
-    "EnableNetworkIsolation",
-    "EnableInterContainerTrafficEncryption",
-    "EnableManagedSpotTraining",
-    "Environment",
-)
 
 
 class TuningJobs:
@@ -49,9 +41,14 @@ class TuningJobs:
             raise ServiceError("ValidationException", f"The name {name} has more than 32 characters.")
         if name in self._searches:
             raise ServiceError("ResourceInUse", f"A tuning job with the name {name} exists already.")
-        _refuse_unknown(request)
-        search = self._searches[name] = _Search(self._cloud, request)
+        refuse_unknown(request)
+        search = _Search(self._cloud, request)
+        try:
+            search.start_trial()  # at once: what keeps a trial from starting is told to whoever asked for the search
+        except ClientError as error:
+            raise ServiceError(error.response["Error"]["Code"], error.response["Error"]["Message"]) from None
         search.start()
+        self._searches[name] = search
         return _answer({"HyperParameterTuningJobArn": search.arn})
 
     def describe(self, request: dict[str, Any]) -> Response:
@@ -90,49 +87,61 @@ class _Search(threading.Thread):
         self._status, self._reason = "InProgress", ""
         self._began = self._changed = datetime.now(UTC)
         self._stopping, self._abandoned = threading.Event(), threading.Event()
+        self._status_lock = threading.Lock()
 
     def run(self) -> None:
         limits = self._config["ResourceLimits"]
         most, parallel = limits["MaxNumberOfTrainingJobs"], limits["MaxParallelTrainingJobs"]
-        try:
-            while not self._abandoned.is_set():
-                running = sum(trial["TrainingJobStatus"] in ("InProgress", "Stopping") for trial in self._described())
+        while not self._abandoned.is_set():
+            try:
+                statuses = {trial["TrainingJobName"]: trial["TrainingJobStatus"] for trial in self._described()}
+                running = [name for name, status in statuses.items() if status in ("InProgress", "Stopping")]
+                if self._stopping.is_set():
+                    self._stop_trials(name for name in running if statuses[name] == "InProgress")
                 done = len(self._trials) == most or self._stopping.is_set()
                 if done and not running:
                     return self._end()
-                if not done and running < parallel:
-                    self._start_trial()
-                else:
-                    self._abandoned.wait(_POLL_SECONDS)
-        except Exception as error:  # a thread is nobody's child: its end is told to whoever describes the search
-            self._status, self._reason = "Failed", f"InternalServerError: {error}"
+                if not done and len(running) < parallel:
+                    self.start_trial()
+                    continue
+            except Exception as error:  # a thread is nobody's child: its end is told to whoever describes the search
+                self._reason = self._reason or f"InternalServerError: {error}"
+                self._stopping.set()
+            self._abandoned.wait(_POLL_SECONDS)
         return None
 
     def stop(self) -> None:
-        if self._status != "InProgress":
-            raise ServiceError("ValidationException", f"The tuning job is in status {self._status}.")
-        self._status = "Stopping"
-        self._stopping.set()
-        for trial in self._described():
-            if trial["TrainingJobStatus"] == "InProgress":
-                self._sagemaker.stop_training_job(TrainingJobName=trial["TrainingJobName"])
+        with self._status_lock:
+            if self._status != "InProgress":
+                raise ServiceError("ValidationException", f"The tuning job is in status {self._status}.")
+            self._status = "Stopping"
+            self._stopping.set()
 
     def abandon(self) -> None:
         self._abandoned.set()
+        self.join(_CLOSE_SECONDS)
 
-    def _start_trial(self) -> None:
-        chosen = draw(self._config["ParameterRanges"], self._random)
+    def start_trial(self) -> None:
+        for _ in range(_MOST_DRAWS):
+            chosen = draw(self._config["ParameterRanges"], self._random)
+            if chosen not in self._trials.values():
+                break
         number = len(self._trials) + 1
         mark = hashlib.sha256(f"{self.name} {number}".encode()).hexdigest()[:8]
         name = f"{self.name}-{number:03}-{mark}"
         algorithm = {key: value for key, value in self._definition["AlgorithmSpecification"].items() if value}
         objective = {"_tuning_objective_metric": self._config["HyperParameterTuningJobObjective"]["MetricName"]}
         parameters = {**self._definition.get("StaticHyperParameters", {}), **chosen, **objective}
-        handed_on = {key: self._definition[key] for key in _HANDED_ON if key in self._definition}
+        handed_on = {key: self._definition[key] for key in HANDED_ON & self._definition.keys()}
         self._sagemaker.create_training_job(
             TrainingJobName=name, AlgorithmSpecification=algorithm, HyperParameters=parameters, **handed_on
         )
         self._trials[name] = chosen
+
+    def _stop_trials(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(ClientError):  # it came to its end just now
+                self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def _described(self) -> list[dict[str, Any]]:
         return [self._sagemaker.describe_training_job(TrainingJobName=name) for name in list(self._trials)]
@@ -147,15 +156,16 @@ class _Search(threading.Thread):
 
     def _end(self) -> None:
         described = self._described()
-        if self._stopping.is_set():
-            self._status = "Stopped"
-        elif any(self._objective(trial) is not None for trial in described):
-            self._status = "Completed"
-        else:
-            reasons = (trial["FailureReason"] for trial in described if "FailureReason" in trial)
-            self._status = "Failed"
-            self._reason = next(reasons, "No trial printed a line with the objective metric.")
-        self._changed = datetime.now(UTC)
+        with self._status_lock:
+            if self._status == "Stopping":
+                self._status = "Stopped"
+            elif not self._reason and any(self._objective(trial) is not None for trial in described):
+                self._status = "Completed"
+            else:
+                reasons = (trial["FailureReason"] for trial in described if "FailureReason" in trial)
+                self._status = "Failed"
+                self._reason = self._reason or next(reasons, "No trial printed a line with the objective metric.")
+            self._changed = datetime.now(UTC)
 
     def summaries(self) -> list[dict[str, Any]]:
         """The trials as ListTrainingJobsForHyperParameterTuningJob tells of them."""
@@ -175,7 +185,7 @@ class _Search(threading.Thread):
             if "FailureReason" in trial:
                 summary["FailureReason"] = trial["FailureReason"]
             if (value := self._objective(trial)) is not None:
-                summary["FinalHyperParameterTuningJobObjectiveMetric"] = {**objective, "Value": value}
+                summary[_METRIC] = {**objective, "Value": value}
             found.append(summary)
         return found
 
@@ -184,13 +194,9 @@ class _Search(threading.Thread):
         summaries = self.summaries()
         counted = [_STATUSES.get(trial["TrainingJobStatus"], "NonRetryableError") for trial in summaries]
         counters = ("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped")
-        measured = [trial for trial in summaries if "FinalHyperParameterTuningJobObjectiveMetric" in trial]
+        measured = [trial for trial in summaries if _METRIC in trial]
         sign = 1 if self._config["HyperParameterTuningJobObjective"]["Type"] == "Minimize" else -1
-        best = min(
-            measured,
-            key=lambda trial: sign * trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"],
-            default=None,
-        )
+        best = min(measured, key=lambda trial: sign * trial[_METRIC]["Value"], default=None)
         return {
             "HyperParameterTuningJobName": self.name,
             "HyperParameterTuningJobArn": self.arn,
@@ -200,59 +206,14 @@ class _Search(threading.Thread):
             "CreationTime": self._began.timestamp(),
             "LastModifiedTime": self._changed.timestamp(),
             "TrainingJobStatusCounters": {name: counted.count(name) for name in counters},
-            "ObjectiveStatusCounters": {"Succeeded": len(measured), "Pending": 0, "Failed": 0},
+            "ObjectiveStatusCounters": {
+                "Succeeded": len(measured),
+                "Pending": counted.count("InProgress"),
+                "Failed": len(counted) - len(measured) - counted.count("InProgress"),
+            },
             **({"BestTrainingJob": best} if best else {}),
             **({"FailureReason": self._reason} if self._reason else {}),
         }
-
-
-def draw(ranges: dict[str, Any], chance: random.Random) -> dict[str, str]:
-    """A value within each range, evenly on its scale, as the text that a hyperparameter is."""
-    chosen: dict[str, str] = {}
-    for one in ranges.get("ContinuousParameterRanges", []):
-        chosen[one["Name"]] = repr(_between(one, chance))
-    for one in ranges.get("IntegerParameterRanges", []):
-        chosen[one["Name"]] = str(round(_between(one, chance)))
-    for one in ranges.get("CategoricalParameterRanges", []):
-        chosen[one["Name"]] = chance.choice(one["Values"])
-    return chosen
-
-
-def _between(one: dict[str, str], chance: random.Random) -> float:
-    low, high = float(one["MinValue"]), float(one["MaxValue"])
-    if one.get("ScalingType") == "Logarithmic":
-        return math.exp(chance.uniform(math.log(low), math.log(high)))
-    return chance.uniform(low, high)
-
-
-def _refuse_unknown(request: dict[str, Any]) -> None:
-    """Say at once what this stand-in cannot do, instead of doing something else."""
-    config = request["HyperParameterTuningJobConfig"]
-    scales = {
-        one.get("ScalingType", "Auto")
-        for kind in ("ContinuousParameterRanges", "IntegerParameterRanges")
-        for one in config.get("ParameterRanges", {}).get(kind, [])
-    }
-    unknown = {
-        f"the strategy {config['Strategy']}": config["Strategy"] not in ("Bayesian", "Random"),
-        "a warm start": "WarmStartConfig" in request,
-        "several definitions": "TrainingJobDefinitions" in request,
-        "a search without a definition": "TrainingJobDefinition" not in request,
-        "Autotune": "Autotune" in request,
-        "checkpoints of trials": "CheckpointConfig" in request.get("TrainingJobDefinition", {}),
-        "reverse logarithmic ranges": "ReverseLogarithmic" in scales,
-    }
-    if asked := next((name for name, is_asked in unknown.items() if is_asked), None):
-        raise ServiceError("ValidationException", f"The stand-in does not know {asked} in a tuning job.")
-    limits = config["ResourceLimits"]
-    if not 1 <= limits["MaxParallelTrainingJobs"] <= limits["MaxNumberOfTrainingJobs"] <= _MOST_JOBS:
-        raise ServiceError(
-            "ValidationException", f"A tuning job has 1 to {_MOST_JOBS} trials, {limits} were asked for."
-        )
-    metric = config["HyperParameterTuningJobObjective"]["MetricName"]
-    defined = request["TrainingJobDefinition"]["AlgorithmSpecification"].get("MetricDefinitions", [])
-    if metric not in [definition["Name"] for definition in defined]:
-        raise ServiceError("ValidationException", f"The objective {metric} is none of the metrics that are defined.")
 
 
 def _answer(content: dict[str, Any]) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws.tuning_jobs import draw
+from local_aws.tuning_requests import draw
 from tests.conftest import StandInUnderTest, wait_for
 from tests.local_aws.test_training_jobs import IMAGE
 
@@ -22,14 +22,21 @@ parser.add_argument("--rate", type=float)
 parser.add_argument("--size", type=int)
 parser.add_argument("--fails")
 arguments = parser.parse_args()
-if arguments.fails:
-    sys.exit("No trial of this search works.")
+if arguments.fails or arguments.size == 2:  # the third trial that seed 7 draws
+    sys.exit("This trial does not work.")
 print(f"loss={(arguments.rate - 0.3) ** 2 + arguments.size:.6f};", flush=True)
 """
 RANGES = {
     "ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0.01", "MaxValue": "1", "ScalingType": "Logarithmic"}],
     "IntegerParameterRanges": [{"Name": "size", "MinValue": "1", "MaxValue": "3", "ScalingType": "Linear"}],
 }
+
+PARENTS = {"ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "search-a"}]}
+
+
+def scaled(scale: str, low: str) -> dict[str, Any]:
+    """Ranges of the rate alone, from `low` to 1."""
+    return {"ContinuousParameterRanges": [{"Name": "rate", "MinValue": low, "MaxValue": "1", "ScalingType": scale}]}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def request(role: str, name: str, *, jobs: int = 3, fails: bool = False, **chang
     return {
         "HyperParameterTuningJobName": name,
         "HyperParameterTuningJobConfig": {**config, **changes.pop("config", {})},
-        "TrainingJobDefinition": definition,
+        "TrainingJobDefinition": {**definition, **changes.pop("definition", {})},
         **changes,
     }
 
@@ -90,22 +97,27 @@ def ended(stand_in: StandInUnderTest, name: str) -> dict[str, Any]:
     return describe()
 
 
-def test_the_best_trial_is_the_best_that_was_measured(stand_in: StandInUnderTest, role: str) -> None:
+def test_the_best_trial_is_the_best_that_was_measured_and_one_that_fails_is_survived(
+    stand_in: StandInUnderTest, role: str
+) -> None:
     sagemaker = stand_in.client("sagemaker")
     sagemaker.create_hyper_parameter_tuning_job(**request(role, "search-a"))
     search = ended(stand_in, "search-a")
     assert search["HyperParameterTuningJobStatus"] == "Completed", search
-    assert search["TrainingJobStatusCounters"]["Completed"] == 3
+    assert (search["TrainingJobStatusCounters"]["Completed"], search["ObjectiveStatusCounters"]["Failed"]) == (2, 1)
     listed = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="search-a")
-    trials = listed["TrainingJobSummaries"]
-    chosen = [trial["TunedHyperParameters"] for trial in trials]
+    *measured, failed = listed["TrainingJobSummaries"]
+    chosen = [trial["TunedHyperParameters"] for trial in (*measured, failed)]
     assert len({tuple(sorted(values.items())) for values in chosen}) == 3
-    measured = [trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for trial in trials]
-    for values, loss in zip(chosen, measured, strict=True):
+    assert "FinalHyperParameterTuningJobObjectiveMetric" not in failed
+    assert "train.py" in failed["FailureReason"]
+    losses = [trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for trial in measured]
+    for values, loss in zip(chosen[:2], losses, strict=True):
         assert loss == pytest.approx((float(values["rate"]) - 0.3) ** 2 + int(values["size"]), abs=1e-6)
-    assert search["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == min(measured)
-    job = sagemaker.describe_training_job(TrainingJobName=search["BestTrainingJob"]["TrainingJobName"])
-    assert job["HyperParameters"]["rate"] == search["BestTrainingJob"]["TunedHyperParameters"]["rate"]
+    best = search["BestTrainingJob"]
+    assert best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == min(losses) < max(losses)
+    job = sagemaker.describe_training_job(TrainingJobName=best["TrainingJobName"])
+    assert job["HyperParameters"]["rate"] == best["TunedHyperParameters"]["rate"]
 
 
 def test_a_search_whose_trials_all_fail_tells_one_ones_reason(stand_in: StandInUnderTest, role: str) -> None:
@@ -116,11 +128,33 @@ def test_a_search_whose_trials_all_fail_tells_one_ones_reason(stand_in: StandInU
     assert "train.py --fails yes" in search["FailureReason"]
 
 
+def test_a_search_that_is_stopped_stops_its_trials_and_starts_no_more(stand_in: StandInUnderTest, role: str) -> None:
+    sagemaker, name = stand_in.client("sagemaker"), "search-c"
+    sagemaker.create_hyper_parameter_tuning_job(**request(role, name, jobs=50))
+    sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    search = ended(stand_in, name)
+    assert search["HyperParameterTuningJobStatus"] == "Stopped"
+    counters = search["TrainingJobStatusCounters"]
+    assert counters["Stopped"] == sum(counters.values()) <= 2
+    with pytest.raises(ClientError, match="in status Stopped"):
+        sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"config": {"Strategy": "Hyperband"}}, "does not know the strategy Hyperband"),
         ({"Autotune": {"Mode": "Enabled"}}, "does not know Autotune"),
+        ({"WarmStartConfig": {"WarmStartType": "TransferLearning", **PARENTS}}, "does not know WarmStartConfig"),
+        ({"config": {"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 1}}}, "TuningJobCompletionCriteria"),
+        ({"config": {"ParameterRanges": scaled("ReverseLogarithmic", "0.1")}}, "the scale ReverseLogarithmic"),
+        ({"config": {"ParameterRanges": scaled("Logarithmic", "0")}}, r"range of rate, 0 to 1, cannot be searched"),
+        ({"config": {"ParameterRanges": scaled("Linear", "2")}}, r"range of rate, 2 to 1, cannot be searched"),
+        ({"config": {"ParameterRanges": scaled("Linear", "x")}}, r"range of rate, x to 1, cannot be searched"),
+        ({"config": {"ParameterRanges": {}}}, "needs a TrainingJobDefinition and ParameterRanges"),
+        ({"definition": {"StaticHyperParameters": {"size": "1"}}}, "size is both static and searched"),
+        ({"definition": {"RetryStrategy": {"MaximumRetryAttempts": 1}}}, "does not know RetryStrategy"),
+        ({"definition": {"RoleArn": "arn:aws:iam::123456789012:role/nobody"}}, "ensure that the role exists"),
         ({"jobs": 101}, "has 1 to 100 trials"),
         (
             {"config": {"HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "other"}}},
