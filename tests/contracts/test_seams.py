@@ -40,6 +40,7 @@ def test_the_notebook_may_start_and_read_the_jobs_that_the_launcher_names() -> N
     notebook = (REPOSITORY / "terraform" / "modules" / "training" / "notebook.tf").read_text()
     assert re.findall(r"(tuning-job/|training-job/|log-stream:)([a-z]+)-\*", notebook) == [
         ("tuning-job/", search),
+        ("training-job/", search),
         ("training-job/", name),
         ("log-stream:", name),
     ]

@@ -18,6 +18,7 @@ EC2 = f"arn:aws:ec2:us-east-1:{ACCOUNT}"
 SAGEMAKER = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
 TRAINING_JOBS = f"{SAGEMAKER}:training-job/run-*"
 SEARCHES = f"{SAGEMAKER}:hyper-parameter-tuning-job/search-*"
+TRIALS = f"{SAGEMAKER}:training-job/search-*"
 AWS_IMAGES = "arn:aws:ecr:us-east-1:763104351884:repository/*"
 OWN_IMAGE = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{PREFIX}-serving"
 EVERYTHING = "*"
@@ -148,6 +149,7 @@ ROLES: dict[str, list[Grant]] = {
             SEARCHES,
             "follows the searches that it started",
         ),
+        Grant("sagemaker:DescribeTrainingJob", TRIALS, "looks at their trials, which the service starts and stops"),
         Grant(
             "iam:PassRole",
             f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-training",

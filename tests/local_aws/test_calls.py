@@ -117,6 +117,44 @@ REQUESTS: list[tuple[str, str, dict[str, Any], list[tuple[str, str, dict[str, st
         ],
     ),
     (
+        "sagemaker",
+        "create_hyper_parameter_tuning_job",
+        {
+            "HyperParameterTuningJobName": "search-refused",
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Grid",
+                "ResourceLimits": {"MaxParallelTrainingJobs": 1},
+            },
+            "TrainingJobDefinition": {
+                "RoleArn": ROLE,
+                "AlgorithmSpecification": {"TrainingInputMode": "File"},
+                "OutputDataConfig": {"S3OutputPath": "s3://no-bucket"},
+                "StoppingCondition": {},
+            },
+        },
+        [
+            (
+                "sagemaker:CreateHyperParameterTuningJob",
+                f"arn:aws:sagemaker:{HERE}:hyper-parameter-tuning-job/search-refused",
+                {},
+            ),
+            ("iam:PassRole", ROLE, {"iam:PassedToService": "sagemaker.amazonaws.com"}),
+        ],
+    ),
+    *(
+        (
+            "sagemaker",
+            operation,
+            {"HyperParameterTuningJobName": "search-nothing"},
+            [(f"sagemaker:{action}", f"arn:aws:sagemaker:{HERE}:hyper-parameter-tuning-job/search-nothing", {})],
+        )
+        for operation, action in (
+            ("describe_hyper_parameter_tuning_job", "DescribeHyperParameterTuningJob"),
+            ("list_training_jobs_for_hyper_parameter_tuning_job", "ListTrainingJobsForHyperParameterTuningJob"),
+            ("stop_hyper_parameter_tuning_job", "StopHyperParameterTuningJob"),
+        )
+    ),
+    (
         "lambda",
         "invoke",
         {"FunctionName": "dogs", "Qualifier": "live"},

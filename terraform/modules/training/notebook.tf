@@ -9,6 +9,7 @@ locals {
   # The launcher names its jobs run-<time> and its searches search-<time>; run-*, not *, keeps the notebook off other
   # projects' jobs. Trials bear their search's name.
   searches_arn      = "arn:${var.account.partition}:sagemaker:${var.account.region}:${var.account.id}:hyper-parameter-tuning-job/search-*"
+  trials_arn        = "arn:${var.account.partition}:sagemaker:${var.account.region}:${var.account.id}:training-job/search-*"
   training_jobs_arn = "arn:${var.account.partition}:sagemaker:${var.account.region}:${var.account.id}:training-job/run-*"
   training_role_arn = "arn:${var.account.partition}:iam::${var.account.id}:role/${var.prefix}-training"
 }
@@ -155,6 +156,12 @@ data "aws_iam_policy_document" "notebook" {
       "sagemaker:StopHyperParameterTuningJob",
     ]
     resources = [local.searches_arn]
+  }
+
+  statement {
+    sid       = "WatchTrials"
+    actions   = ["sagemaker:DescribeTrainingJob"]
+    resources = [local.trials_arn]
   }
 
   statement {
