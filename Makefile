@@ -144,7 +144,7 @@ end-ec2: setup ## take away what a training on EC2 left that was itself killed: 
 .PHONY: tune
 tune: packages ## search hyperparameters by validation; train and test with the best [JOBS=10] [ARGS=…]
 	@$(IN_CLOUD) $(PYTHON) -m ops.tune --outputs $(OUTPUTS) --source $(PACKAGES)/source.tar.gz \
-		--dataset "$$DATASET" --jobs "$$JOBS" -- $$ARGS
+		--dataset "$$DATASET" --jobs="$$JOBS" -- $$ARGS
 
 .PHONY: deploy
 deploy: init packages ## serve a trained model: the newest, or RUN=<run id>

@@ -17,12 +17,14 @@ from training.errors import TrainingError
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; what it leaves out comes from the SM_* names. Raises TrainingError."""
     env = os.environ.get
-    parser = Parser(description="Train a dog-breed classifier and export it.")
+    # No abbreviations: a search would vary what its user believes to have fixed.
+    parser = Parser(description="Train a dog-breed classifier and export it.", allow_abbrev=False)
     paths = parser.add_argument_group("paths, by default from the SM_* names")
     paths.add_argument("--data", type=Path, help="folder of train/valid/test/<class>/<image>, or of <class>/<image>")
     for split in SPLITS:
+        no_split = ", or 'none'" if split == "test" else ""
         paths.add_argument(
-            f"--{split}", default=env(f"SM_CHANNEL_{split.upper()}"), help=f"folder of the {split} split"
+            f"--{split}", default=env(f"SM_CHANNEL_{split.upper()}"), help=f"folder of the {split} split{no_split}"
         )
     paths.add_argument("--weights", default=env("SM_CHANNEL_WEIGHTS"), help=".safetensors file, its folder, or 'hub'")
     paths.add_argument("--class-rows", type=Path, help="JSON of class: its row(s) in the backbone's own classifier")

@@ -58,13 +58,22 @@ def launch_search(outputs: dict[str, Any], dataset: str, source: Path, fixed: di
 
 
 def trials(session: boto3.Session, name: str) -> list[dict[str, Any]]:
-    """The trials of a search, as SageMaker summarises them, best first; those without a result last."""
+    """The trials of a search, as SageMaker summarises them, best first; those without a result last.
+
+    One that was stopped early comes behind all that were completed: its loss is an epoch's, and not calibrated.
+    """
     sagemaker = session.client("sagemaker")
     pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
     found = [
         summary for page in pages.paginate(HyperParameterTuningJobName=name) for summary in page["TrainingJobSummaries"]
     ]
-    return sorted(found, key=lambda trial: (loss_of(trial) is None, loss_of(trial) or 0))
+    return sorted(found, key=rank)
+
+
+def rank(trial: dict[str, Any]) -> tuple[bool, bool, float]:
+    """A key to sort trials by."""
+    loss = loss_of(trial)
+    return loss is None, trial["TrainingJobStatus"] != "Completed", loss or 0
 
 
 def loss_of(trial: dict[str, Any]) -> float | None:

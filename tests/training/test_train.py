@@ -20,8 +20,9 @@ from inference.preprocess import Preprocess
 from training.arguments import parse_arguments
 from training.backbone import load_backbone
 from training.data import Broken, find_splits, read_dataset
+from training.evaluation import evaluate
 from training.images import Files
-from training.network import Network
+from training.network import Network, run_over
 from training.train import main
 
 from .conftest import Trained, run_training
@@ -45,6 +46,26 @@ def test_metrics_are_printed_as_the_launcher_reads_them(trained: Trained, name: 
         assert not line.startswith("epoch=") or re.fullmatch(
             r"epoch=\d+ train_loss=\S+ valid_loss=\S+ valid_top1=\S+", line
         )
+
+
+def test_without_a_test_split_the_last_line_is_the_calibrated_loss_on_validation(
+    drawn: Path, tmp_path: Path, tiny_backbone: list[str]
+) -> None:
+    data = tmp_path / "data"
+    for split in ("train", "valid"):
+        (data / split).parent.mkdir(exist_ok=True)
+        (data / split).symlink_to(drawn / split)
+    done = run_training(data, tmp_path / "without", *tiny_backbone, "--epochs", "2", "--test", "none")
+    match = re.fullmatch(r"valid_loss=(\d\.\d{4}) valid_top1=\d\.\d{4}", done.log.splitlines()[-1])
+    assert match
+    model = model_fn(done.model_dir)
+    valid = read_dataset({split: data / split for split in ("train", "valid")}, ("train", "valid")).splits["valid"]
+    (logits,) = run_over(Files(valid, model.preprocess, Broken(len(valid))), [model.engine], "valid, exported")
+    assert float(match[1]) == pytest.approx(evaluate(logits, model.artifact.manifest.temperature).loss, abs=1e-3)
+
+    (data / "test" / "unknown_to_train").mkdir(parents=True)  # were it read, it would be refused
+    unread = run_training(data, tmp_path / "unread", *tiny_backbone, "--epochs", "2", "--test", "none")
+    assert unread.log.splitlines()[-1] == done.log.splitlines()[-1]
 
 
 def test_the_artifact_answers_and_says_what_it_is(trained: Trained, drawn: Path) -> None:
