@@ -14,7 +14,7 @@ from local_aws.environment import ACCOUNT_ID
 
 # …Credential=<access key>/<date>/<region>/<service>/aws4_request, in a header or in a presigned address.
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/aws4_request")
-_EXAMPLES = 32  # keys of one data set, run or checkpoint folder that are told apart
+_EXAMPLES = 32  # keys of one split, run or checkpoint folder that are told apart
 
 
 class Record:
@@ -59,7 +59,7 @@ class Record:
 
     def _representative(self, role_arn: str, call: Call) -> Call:
         """The call itself, or, when it is about one object of many in the same place, one that was noted before."""
-        place = "/".join(call.resource.split("/")[:3])  # bucket and two folders: …/datasets/dogs
+        place = "/".join(call.resource.split("/")[:4])  # bucket and three folders: …/datasets/dogs/train
         if not call.resource.startswith("arn:aws:s3:::") or place == call.resource:
             return call
         examples = self._examples[role_arn, call.action, place]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tarfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from local_aws.cloud import list_objects
 from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from tests.conftest import wait_for
@@ -26,7 +28,7 @@ from training.backbone import load_backbone
 from training.drawn_breeds import draw_breeds
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1500), pytest.mark.xdist_group("training_jobs")]
-ARTIFACTS = f"dogbreed-local-artifacts-{ACCOUNT_ID}"
+ARTIFACTS, DATA = (f"dogbreed-local-{purpose}-{ACCOUNT_ID}" for purpose in ("artifacts", "data"))
 ARGUMENTS = "ARGS=--epochs 6 --calibration-images 16 --checkpoint-seconds 0"
 Record = Callable[[str, object], None]
 
@@ -178,8 +180,28 @@ def test_an_isolated_job_trains_with_weights_from_a_file(path: Journey, tmp_path
     assert weights(path, job["TrainingJobName"]) == weights(path, undisturbed)
 
 
+def images_read(path: Journey) -> Counter[str]:
+    """How many photographs of each split the training role has read."""
+    reads: Counter[str] = Counter()
+    for call in map(json.loads, path.calls().splitlines()):
+        match = re.search(r"/datasets/end-to-end/(\w+)/", call["resource"])
+        if match and call["action"] == "s3:GetObject" and call["role"].endswith("-training"):
+            reads[match[1]] += call["count"]
+    return reads
+
+
 def test_a_search_trains_and_tests_the_best_of_its_trials(path: Journey, record_property: Record) -> None:
+    before = images_read(path)
     said = path.succeed("tune", "JOBS=6", "ARGS=--epochs 4")
+    read = images_read(path) - before
+    uploaded = {
+        split: len([*list_objects(path.client("s3"), f"s3://{DATA}/datasets/end-to-end/{split}/")])
+        for split in ("train", "valid", "test")
+    }
+    # Six trials and the last training read what they learn from; the test split was read once.
+    assert read == {split: count * (1 if split == "test" else 7) for split, count in uploaded.items()}
+    assert said.index("valid loss") < said.index("trained and tested as")  # the table comes first
+    (shown,) = re.findall(r"valid loss.*\n\S+ +([0-9.]+)", said)
     match = re.search(r"Search (\S+) started", said)
     assert match
     sagemaker, name = path.client("sagemaker"), match[1]
@@ -204,7 +226,9 @@ def test_a_search_trains_and_tests_the_best_of_its_trials(path: Journey, record_
     assert final["HyperParameters"]["epochs"] == "4"
     assert "test_top1" in metrics(path, run[1])
     assert f"Run {run[1]} is in service" in path.succeed("deploy")
-    record_property("a search", f"valid losses {losses}; lowest {min(losses)}")
+    assert shown == f"{min(losses):.4f}"
+    record_property("a search", f"{len(losses)} trials, valid losses {losses}; best first in the table: {shown}")
+    record_property("photographs read by the search and its last training", f"{dict(read)} of {uploaded}")
 
 
 def test_the_notebook_walks_from_the_photographs_to_a_prediction(path: Journey) -> None:

@@ -336,12 +336,14 @@ def test_what_no_role_calls_is_nobodys(stand_in: StandInUnderTest) -> None:
     assert run_local_aws(stand_in.home.path, "calls").stdout == before
 
 
-def test_many_objects_of_one_place_share_a_few_lines() -> None:
+def test_many_objects_of_one_place_share_a_few_lines_and_splits_are_told_apart() -> None:
     record = Record()
     for number in range(100):
-        record.note_object(ROLE, "GetObject", "a-bucket", f"datasets/dogs/train/class/{number}.jpg")
+        for split in ("train", "valid"):
+            record.note_object(ROLE, "GetObject", "a-bucket", f"datasets/dogs/{split}/class/{number}.jpg")
     record.note_object(ROLE, "GetObject", "a-bucket", "datasets/cats/train/class/1.jpg")
     calls = [json.loads(line) for line in record.lines().splitlines()]
-    assert len(calls) == 33
-    assert sum(call["count"] for call in calls) == 101
+    assert len(calls) == 65
+    assert sum(call["count"] for call in calls) == 201
+    assert sum(call["count"] for call in calls if "/valid/" in call["resource"]) == 100
     assert "arn:aws:s3:::a-bucket/datasets/cats/train/class/1.jpg" in {call["resource"] for call in calls}
