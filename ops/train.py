@@ -17,6 +17,8 @@ import boto3
 from ops.outputs import ToolError, read_outputs, remedy, run
 
 MOST_INSTANCES = 20
+# Arguments of train.py that the service sets. Without its test split a model would be deployed untested.
+PLACES = {"data", "train", "valid", "test", "model-dir", "output-dir", "checkpoint-dir", "run-id"}
 
 
 def hyperparameters(arguments: list[str]) -> dict[str, str]:
@@ -25,6 +27,8 @@ def hyperparameters(arguments: list[str]) -> dict[str, str]:
     if len(names) != len(values) or not all(name.startswith("--") for name in names):
         raise ToolError(f"Arguments for train.py come as --name value pairs, not as {' '.join(arguments)!r}.")
     chosen = {name[2:]: value for name, value in zip(names, values, strict=True)}
+    if places := sorted(chosen.keys() & PLACES):
+        raise ToolError(f"Where things lie is not for ARGS to say: leave --{places[0]} out, and choose by DATASET.")
     shortcuts = {name.lower(): os.environ[name] for name in ("EPOCHS", "BACKBONE") if os.environ.get(name)}
     return shortcuts | chosen
 

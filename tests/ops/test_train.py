@@ -28,6 +28,12 @@ def test_a_number_of_instances_that_cannot_be_is_refused(monkeypatch: pytest.Mon
         start({"training_instance_type": "ml.m5.xlarge"}, "dogs", Path("source.tar.gz"), {})
 
 
+@pytest.mark.parametrize("name", ["test", "data", "model-dir"])
+def test_where_things_lie_is_not_for_arguments_to_say(name: str) -> None:
+    with pytest.raises(ToolError, match=f"leave --{name} out"):
+        hyperparameters([f"--{name}", "none"])
+
+
 def test_what_the_environment_says_gives_way_to_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EPOCHS", "3")
     monkeypatch.setenv("BACKBONE", "")
