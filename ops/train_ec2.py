@@ -144,7 +144,11 @@ def main() -> None:
     }
     stack = Stack(outputs, arguments.state, run_id)
     try:
-        stack.apply(training, instance_type)
+        try:
+            stack.apply(training, instance_type)
+        except ToolError:
+            if not read(s3, bucket, f"runs/{run_id}/status.json"):  # it ended before Terraform saw it run
+                raise
         print(f"Run {run_id} started on an instance of its own.", flush=True)
         end = follow(session, bucket, run_id)
     except KeyboardInterrupt:

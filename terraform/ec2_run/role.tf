@@ -1,5 +1,5 @@
-# What one run may do: read what every run reads, and write below its own name. A role of its own, so that no run can
-# touch another's results.
+# What one run may do: read its data set and its source, and write below its own name. A role of its own, so that no run
+# can touch another's results.
 
 locals {
   data_arn      = "arn:${local.partition}:s3:::${var.data_bucket}"
@@ -30,40 +30,45 @@ resource "aws_iam_instance_profile" "this" {
 }
 
 data "aws_iam_policy_document" "this" {
-  statement {
-    sid       = "ListDatasets"
-    actions   = ["s3:ListBucket"]
-    resources = [local.data_arn]
+  dynamic "statement" {
+    for_each = var.training[*]
 
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values   = ["datasets/*"]
+    content {
+      sid       = "ListDataset"
+      actions   = ["s3:ListBucket"]
+      resources = [local.data_arn]
+
+      condition {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = ["datasets/${statement.value.dataset}/*"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.training[*]
+
+    content {
+      sid     = "ReadInputs"
+      actions = ["s3:GetObject"]
+      resources = [
+        "${local.data_arn}/datasets/${statement.value.dataset}/*",
+        "${local.artifacts_arn}/source/${statement.value.source_sha256}.tar.gz",
+      ]
     }
   }
 
   statement {
-    sid       = "ReadDatasets"
-    actions   = ["s3:GetObject"]
-    resources = ["${local.data_arn}/datasets/*"]
-  }
-
-  statement {
-    sid       = "ListInputsAndOwnCheckpoints"
+    sid       = "ListOwnCheckpoints"
     actions   = ["s3:ListBucket"]
     resources = [local.artifacts_arn]
 
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["source/*", "wheels/*", "checkpoints/${var.run_id}/*"]
+      values   = ["checkpoints/${var.run_id}/*"]
     }
-  }
-
-  statement {
-    sid       = "ReadInputs"
-    actions   = ["s3:GetObject"]
-    resources = ["${local.artifacts_arn}/source/*", "${local.artifacts_arn}/wheels/*"]
   }
 
   # Mirrored both ways, deletions included, as SageMaker does it.

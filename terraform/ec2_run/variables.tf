@@ -93,7 +93,7 @@ variable "data_bucket" {
 }
 
 variable "artifacts_bucket" {
-  description = "Name of the bucket of sources, wheels, runs and checkpoints; the main root's output."
+  description = "Name of the bucket of sources, runs and checkpoints; the main root's output."
   type        = string
 
   validation {

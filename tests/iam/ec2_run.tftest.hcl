@@ -20,6 +20,7 @@ variables {
   data_bucket              = "dogbreed-local-data-123456789012"
   artifacts_bucket         = "dogbreed-local-artifacts-123456789012"
   key_arn                  = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-4000-8000-000000000000"
+  training                 = { dataset = "dogs", source_sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
   permissions_boundary_arn = "arn:aws:iam::123456789012:policy/dogbreed-boundary"
 }
 

@@ -73,8 +73,11 @@ def render(root: str, folder: Path, variables: dict[str, str]) -> dict[str, Acco
     of the folder is planned, so that nobody's state, variables or other tests take part.
     """
     copy = shutil.copytree(
-        REPOSITORY / "terraform", folder / f"of_{root}", ignore=shutil.ignore_patterns(".terraform", "tests")
+        REPOSITORY / "terraform",
+        folder / f"of_{root}" / "terraform",
+        ignore=shutil.ignore_patterns(".terraform", "tests"),
     )
+    (folder / f"of_{root}" / "ec2_bootstrap").symlink_to(REPOSITORY / "ec2_bootstrap")
     root_folder = copy / root if root != "main" else copy
     (root_folder / "tests").mkdir()
     shutil.copy(HERE / f"{root}.tftest.hcl", root_folder / "tests")

@@ -22,6 +22,7 @@ TRIALS = f"{SAGEMAKER}:training-job/search-*"
 AWS_IMAGES = "arn:aws:ecr:us-east-1:763104351884:repository/*"
 OWN_IMAGE = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{PREFIX}-serving"
 EVERYTHING = "*"
+SOURCE_SHA256 = "0123456789abcdef" * 4  # of the run that is rendered
 
 THROUGH_S3 = {"kms:ViaService": "s3.us-east-1.amazonaws.com"}
 FOR_THIS_ACCOUNT = {"aws:SourceAccount": ACCOUNT}
@@ -177,10 +178,10 @@ ROLES: dict[str, list[Grant]] = {
 }
 EC2_RUN: dict[str, list[Grant]] = {
     f"{PREFIX}-ec2-run-a": [
-        Grant("s3:ListBucket", DATA, "finds the photographs", {"s3:prefix": "datasets/*"}),
-        Grant("s3:GetObject", f"{DATA}/datasets/*", "reads the photographs"),
-        Grant("s3:ListBucket", ARTIFACTS, "finds its inputs", {"s3:prefix": "source/* wheels/* checkpoints/run-a/*"}),
-        Grant("s3:GetObject", f"{ARTIFACTS}/source/* {ARTIFACTS}/wheels/*", "reads its code and packages"),
+        Grant("s3:ListBucket", DATA, "finds the photographs", {"s3:prefix": "datasets/dogs/*"}),
+        Grant("s3:GetObject", f"{DATA}/datasets/dogs/*", "reads the photographs"),
+        Grant("s3:ListBucket", ARTIFACTS, "finds its checkpoints", {"s3:prefix": "checkpoints/run-a/*"}),
+        Grant("s3:GetObject", f"{ARTIFACTS}/source/{SOURCE_SHA256}.tar.gz", "reads its code, and no other"),
         Grant(
             "s3:GetObject s3:PutObject s3:DeleteObject",
             f"{ARTIFACTS}/checkpoints/run-a/*",

@@ -139,20 +139,25 @@ run "training_and_subnet" {
 
 run "role" {
   command = plan
+  variables {
+    training = {
+      dataset       = "dogs"
+      source_sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+    }
+  }
 
   assert {
     condition = { for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement :
       statement.Sid => jsonencode([sort(flatten([statement.Action])), sort(flatten([statement.Resource])), lookup(statement, "Condition", null)])
       } == { for sid, allowed in {
-        ListDatasets = [["s3:ListBucket"], ["arn:aws:s3:::data"], { StringLike = { "s3:prefix" = "datasets/*" } }]
-        ReadDatasets = [["s3:GetObject"], ["arn:aws:s3:::data/datasets/*"], null]
-        ReadInputs   = [["s3:GetObject"], ["arn:aws:s3:::artifacts/source/*", "arn:aws:s3:::artifacts/wheels/*"], null]
-        WriteOwnRun  = [["s3:PutObject"], ["arn:aws:s3:::artifacts/runs/run-a/*"], null]
-        ListInputsAndOwnCheckpoints = [
-          ["s3:ListBucket"],
-          ["arn:aws:s3:::artifacts"],
-          { StringLike = { "s3:prefix" = ["source/*", "wheels/*", "checkpoints/run-a/*"] } },
+        ListDataset = [["s3:ListBucket"], ["arn:aws:s3:::data"], { StringLike = { "s3:prefix" = "datasets/dogs/*" } }]
+        ReadInputs = [
+          ["s3:GetObject"],
+          ["arn:aws:s3:::artifacts/source/0000000000000000000000000000000000000000000000000000000000000000.tar.gz", "arn:aws:s3:::data/datasets/dogs/*"],
+          null,
         ]
+        WriteOwnRun         = [["s3:PutObject"], ["arn:aws:s3:::artifacts/runs/run-a/*"], null]
+        ListOwnCheckpoints  = [["s3:ListBucket"], ["arn:aws:s3:::artifacts"], { StringLike = { "s3:prefix" = "checkpoints/run-a/*" } }]
         SyncOwnCheckpoints  = [["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::artifacts/checkpoints/run-a/*"], null]
         UseBucketKey        = [["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:us-east-1:123456789012:key/k"], { StringEquals = { "kms:ViaService" = "s3.us-east-1.amazonaws.com" } }]
         RegisterForSessions = [["ssm:UpdateInstanceInformation"], ["arn:aws:ec2:us-east-1:123456789012:instance/*"], null]
