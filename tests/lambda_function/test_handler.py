@@ -42,6 +42,10 @@ def function() -> Iterator[ModuleType]:
         for name, value in {
             "ENDPOINT_NAME": "dogs",
             "MODEL_TIMEOUT_SECONDS": "5",
+            "ALLOWED_URL_HOSTS": "*",
+            "ALLOWED_S3_PREFIXES": "s3://photographs/dogs/",
+            "CORS_ORIGINS": "https://dogs.example",
+            "METRIC_NAMESPACE": "dogs",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "nobody",
             "AWS_SECRET_ACCESS_KEY": "nothing",
