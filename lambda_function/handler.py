@@ -86,7 +86,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     spent: dict[str, float] = {}
     try:
         if request and (page := request.answer_without_model(headers)) is not None:
-            return {"statusCode": 200, "headers": headers, "body": page}
+            return {"statusCode": 200 if page else 204, "headers": headers, "body": page}
         image, fields = request.read() if request else (None, event)
         answer, status, outcome = _predict(image, fields, request_id, spent), 200, "ok"
     except RefusedError as error:
@@ -125,8 +125,7 @@ def _predict(image: bytes | None, fields: dict[str, Any], request_id: str, spent
     if output not in ("probabilities", "logits"):
         raise bad_request('"output" must be "probabilities" or "logits".')
     if image is None:
-        with _timed("FetchMilliseconds", spent):
-            image = _fetch(fields)
+        image = _image(fields, spent)
     if len(image) > MAX_IMAGE_BYTES:
         raise RefusedError(413, "too_large", f"The image has {len(image)} bytes; at most {MAX_IMAGE_BYTES} are taken.")
     content_type = next((kind for start, kind in _CONTENT_TYPES if image.startswith(start)), None)
@@ -137,7 +136,7 @@ def _predict(image: bytes | None, fields: dict[str, Any], request_id: str, spent
     return _body(answer, output, request_id)
 
 
-def _fetch(fields: dict[str, Any]) -> bytes:
+def _image(fields: dict[str, Any], spent: dict[str, float]) -> bytes:
     """The image that an event carries or points at. Raises RefusedError."""
     match [(name, fields[name]) for name in ("image_base64", "url", "s3_uri") if name in fields]:
         case [("image_base64", str(text))]:
@@ -146,11 +145,13 @@ def _fetch(fields: dict[str, Any]) -> bytes:
             except ValueError:
                 raise bad_request('"image_base64" is not base64.') from None
         case [("url", str(url))]:
-            from fetch import fetch
+            with _timed("FetchMilliseconds", spent):
+                from fetch import fetch
 
-            return fetch(url, ALLOWED_URL_HOSTS)
+                return fetch(url, ALLOWED_URL_HOSTS)
         case [("s3_uri", str(uri))]:
-            return _read_s3(uri)
+            with _timed("FetchMilliseconds", spent):
+                return _read_s3(uri)
     raise bad_request('Send one image: in "image_base64", or where it is in "url" or "s3_uri".')
 
 
