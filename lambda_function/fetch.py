@@ -56,7 +56,7 @@ def fetch(
     """
     job = _Job(allowed_hosts, resolve, context)
     # A thread, because neither a name that never resolves nor a byte every second runs into any timeout of a socket.
-    thread = threading.Thread(target=job.run, args=(url,), daemon=True)
+    thread = threading.Thread(target=job.run, args=(url,), name="fetch", daemon=True)
     thread.start()
     thread.join(MAX_SECONDS)
     job.hang_up()

@@ -25,14 +25,14 @@ JPEG = b"\xff\xd8\xff\xe0 a photograph"
 # What IANA's special-purpose registries, the multicast registries and RFC 6052 set apart, translation and tunnels
 # included; written out, so that it does not follow from what the function asks of Python.
 NOT_PUBLIC = [
-    ipaddress.ip_network(text)
-    for text in (
-        "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
-        "192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 "
-        "::/8 100::/64 64:ff9b::/96 64:ff9b:1::/48 2001::/23 2001:db8::/32 2002::/16 3fff::/20 5f00::/16 "
-        "fc00::/7 fe80::/10 fec0::/10 ff00::/8"
-    ).split()
-]
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4", "::/8", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
+        "2001:db8::/32", "2002::/16", "3fff::/20", "4000::/2", "8000::/1",
+    )
+]  # fmt: skip
 
 Reply = Callable[[socket.socket], None]  # writes what a server answers, once it has read the request's head
 Names = dict[str, list[list[str]]]  # the addresses of a host at the first lookup, at the second, and so on
@@ -146,7 +146,7 @@ class Internet:
             self.requests.append(head.decode())
             path = head.split(b" ")[1].decode()
             (host,) = (line[6:].decode() for line in head.split(b"\r\n") if line.lower().startswith(b"host: "))
-            self.replies[f"{host}{path}"](sock)
+            self.replies.get(f"{host}{path}", response(status="404 Not Found"))(sock)
 
 
 def _make_authority(folder: Path) -> str:
