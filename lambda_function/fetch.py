@@ -60,9 +60,10 @@ def fetch(
     thread.start()
     thread.join(MAX_SECONDS)
     job.hang_up()
-    if isinstance(job.outcome, Exception):
-        raise job.outcome
-    return job.outcome
+    outcome = job.outcome
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def is_public(address: str) -> bool:
@@ -123,10 +124,8 @@ class _Job:
             connection = http.client.HTTPConnection(host, sock.getpeername()[1])
             connection.sock = sock
             headers = {"Host": f"[{host}]" if ":" in host else host, "Accept": "image/*", "Accept-Encoding": "identity"}
-            path = quote(
-                f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/", "%/:=&?~+!$,;'@()*[]"
-            )
-            connection.request("GET", path, headers={**headers, "User-Agent": "dogbreed", "Connection": "close"})
+            path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+            connection.request("GET", quote(path, "%/:=&?~+!$,;'@()*[]"), headers={**headers, "User-Agent": "dogbreed"})
             response = connection.getresponse()
             if response.status in _REDIRECTS and (location := response.getheader("Location")):
                 return urljoin(url, location)
@@ -163,13 +162,12 @@ class _Job:
         if not found or not all(is_public(address[0]) for *_, address in found):
             raise refused("The URL's host has no public address.")
         for family, kind, protocol, _, address in found[:MAX_ADDRESSES]:
-            sock = self._socket = socket.socket(family, kind, protocol)
-            try:
+            with contextlib.suppress(OSError), contextlib.ExitStack() as undo:
+                sock = self._socket = undo.enter_context(socket.socket(family, kind, protocol))
                 sock.settimeout(self._remaining_seconds())
                 sock.connect(address)
+                undo.pop_all()
                 return sock
-            except OSError:
-                sock.close()
         self._remaining_seconds()
         raise failed("The URL's host does not answer.")
 

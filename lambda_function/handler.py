@@ -1,11 +1,9 @@
 """The front door of the endpoint: an event with an image in it becomes one InvokeEndpoint call and a typed answer.
 
-Directly: {"image_base64"} or {"url"} or {"s3_uri"}, with "top_k", "output" and "request_id" as one likes. By function
-URL or HTTP API: POST /predict with an image, a form or the same JSON; GET /health; GET / is the page. docs/api.md says
-what is taken and answered. The answer is always {"statusCode", "headers", "body"}.
+Directly: {"image_base64"} or {"url"} or {"s3_uri"}, with "top_k", "output", "request_id". By function URL or HTTP API:
+POST /predict, GET /health, and GET / for the page. docs/api.md has the contract.
 
-Nothing is imported or made at the start that the first prediction does not need: what is rare is imported where it is
-needed, because Lambda compiles what it imports each time that it starts an environment.
+What is rare is imported where it is needed: Lambda compiles all that it imports each time it starts an environment.
 """
 
 import base64
