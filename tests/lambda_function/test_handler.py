@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from tests.lambda_function.conftest import CONTEXT, EVENTS, JPEG, Service, call, captured, direct, posted
+from tests.lambda_function.conftest import CONTEXT, EVENTS, FOLDER, JPEG, Service, call, captured, direct, posted
 
 PREDICTION = {
     "predictions": [
@@ -375,3 +375,15 @@ def test_the_captured_events_are_all_answered(function: ModuleType, endpoint: Se
     for path in EVENTS.glob("*.json"):
         if path.stem != "direct_url":  # tests/lambda_function/test_fetch.py
             assert function.handler(captured(path.stem), CONTEXT)["statusCode"] in (200, 204)
+
+
+def test_fetch_and_model_together_end_before_lambda_ends_the_function(function: ModuleType) -> None:
+    import fetch  # lambda_function/fetch.py, on the path as long as the function is
+
+    text = (FOLDER.parent / "terraform" / "modules" / "function" / "function.tf").read_text()
+    (left_seconds,) = re.findall(r"MODEL_TIMEOUT_SECONDS = var.timeout_seconds - (\d+)", text)
+    config = function._sagemaker.meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert config.read_timeout == function.MODEL_TIMEOUT_SECONDS
+    slowest_source = max(fetch.MAX_SECONDS, config.connect_timeout + function.S3_TIMEOUT_SECONDS)
+    assert slowest_source + config.connect_timeout < int(left_seconds)
