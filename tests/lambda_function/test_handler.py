@@ -112,7 +112,7 @@ BAD_REQUESTS = [
 
 
 @pytest.mark.parametrize("event", BAD_REQUESTS)
-def test_what_is_no_request_is_refused_before_the_endpoint_is_asked(
+def test_bad_events_are_refused_before_the_endpoint_is_asked(
     function: ModuleType, endpoint: Service, event: Any
 ) -> None:
     assert code_of(function, event) == (400, "bad_request")
@@ -156,7 +156,7 @@ COMMON_ROWS = {
 }
 
 
-def test_every_error_of_invoke_endpoint_has_its_row(function: ModuleType, endpoint: Service) -> None:
+def test_errors_of_the_endpoint_become_typed_answers(function: ModuleType, endpoint: Service) -> None:
     shapes = function._sagemaker.meta.service_model.operation_model("InvokeEndpoint").error_shapes
     errors = {shape.name: shape.metadata["error"]["httpStatusCode"] for shape in shapes}
     assert set(errors) == {*ROWS, "ModelError"}
