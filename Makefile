@@ -201,6 +201,10 @@ verify: setup .venv-torchserve/installed ## run what is sampled in the tests wit
 bench-serving: setup .venv-torchserve/installed $(LOAD_GENERATOR) ## measure the endpoint beside the seed's [DATA=<folder>] [ROUNDS=3]
 	@$(PYTHON) -m tests.benchmarks.serving --data "$$DATA" --rounds "$${ROUNDS:-3}"
 
+.PHONY: bench-function
+bench-function: setup ## measure the function under Lambda's runtime beside the seed's [ROUNDS=15]
+	@$(PYTHON) -m tests.benchmarks.function --rounds "$${ROUNDS:-15}"
+
 .PHONY: bench-training
 bench-training: setup ## measure the training beside the seed's: DATA=<folder of train, valid and test> (20 minutes)
 	@$(PYTHON) -m tests.benchmarks.training --data "$$DATA"

@@ -88,6 +88,9 @@ module "function" {
   reserved_concurrency     = var.function_reserved_concurrency
   provisioned_concurrency  = var.function_provisioned_concurrency
   endpoint_name            = local.endpoint_name
+  allowed_url_hosts        = var.function_allowed_url_hosts
+  allowed_s3_prefixes      = var.function_allowed_s3_prefixes
+  cors_origins             = var.function_cors_origins
   key_arn                  = module.storage.key_arn
   topic_arn                = module.operations.topic_arn
   log_retention_days       = var.log_retention_days

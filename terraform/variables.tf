@@ -276,8 +276,8 @@ variable "function_timeout_seconds" {
   default     = 30
 
   validation {
-    condition     = var.function_timeout_seconds >= 10 && var.function_timeout_seconds <= 65
-    error_message = "function_timeout_seconds: 10 to 65 (5 more than SageMaker gives a model for one answer)."
+    condition     = var.function_timeout_seconds >= 10 && var.function_timeout_seconds <= 68
+    error_message = "function_timeout_seconds: 10 to 68 (8 more than SageMaker gives a model for one answer)."
   }
 }
 
@@ -304,6 +304,39 @@ variable "function_provisioned_concurrency" {
   validation {
     condition     = var.function_provisioned_concurrency == null || var.function_reserved_concurrency == null ? true : var.function_provisioned_concurrency <= var.function_reserved_concurrency
     error_message = "function_provisioned_concurrency: at most function_reserved_concurrency."
+  }
+}
+
+variable "function_allowed_url_hosts" {
+  description = "Hosts that the function fetches images from by https, by http too where written http://<host>. \"*\": any with a public address. Empty: none."
+  type        = list(string)
+  default     = ["*"]
+
+  validation {
+    condition     = alltrue([for host in var.function_allowed_url_hosts : can(regex("^([*]|(http://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?)$", host))])
+    error_message = "function_allowed_url_hosts: host names in lower case, such as images.example.com or http://images.example.com, or \"*\"."
+  }
+}
+
+variable "function_allowed_s3_prefixes" {
+  description = "Where the function reads images in S3, as s3://<bucket>/<prefix>/; it gets the right to read just there. Empty: nowhere."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for prefix in var.function_allowed_s3_prefixes : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?$[:space:]]*[^*?$/[:space:]]/$", prefix))])
+    error_message = "function_allowed_s3_prefixes: each s3://<bucket>/<prefix>/, its last slash included, without * ? $ or blanks."
+  }
+}
+
+variable "function_cors_origins" {
+  description = "Origins whose pages may read the function's answers, as https://<host>. Empty: none but its own."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for origin in var.function_cors_origins : can(regex("^https?://[a-z0-9.-]+(:[0-9]+)?$", origin))])
+    error_message = "function_cors_origins: each exactly as a browser sends it, such as https://dogs.example.com; never \"*\"."
   }
 }
 

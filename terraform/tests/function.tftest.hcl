@@ -18,6 +18,9 @@ variables {
   reserved_concurrency     = 5
   provisioned_concurrency  = 2
   endpoint_name            = "dogbreed-test"
+  allowed_url_hosts        = ["*"]
+  allowed_s3_prefixes      = []
+  cors_origins             = []
   key_arn                  = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
   topic_arn                = "arn:aws:sns:us-east-1:123456789012:dogbreed-test-alerts"
   permissions_boundary_arn = null
@@ -41,8 +44,8 @@ run "seed_concurrency" {
     error_message = "The URL takes signed requests only."
   }
   assert {
-    condition     = tonumber(aws_lambda_function.this.environment[0].variables["MODEL_TIMEOUT_SECONDS"]) == 25
-    error_message = "The function outlives the wait for the model."
+    condition     = tonumber(aws_lambda_function.this.environment[0].variables["MODEL_TIMEOUT_SECONDS"]) == 22
+    error_message = "The function outlives the fetch of an image and the wait for the model."
   }
   assert {
     condition = (
@@ -112,6 +115,43 @@ run "seed_concurrency" {
       && alarm.alarm_actions == toset([var.topic_arn]) && alarm.ok_actions == toset([var.topic_arn])
     ])
     error_message = "Whoever is told that something is wrong is told that it is over; a function that nobody calls is not wrong."
+  }
+}
+
+run "reads_images_from_just_the_prefixes" {
+  command = plan
+  module { source = "./modules/function" }
+  variables {
+    allowed_url_hosts   = ["images.example.com", "http://old.example.com"]
+    allowed_s3_prefixes = ["s3://dogbreed-test-data-123456789012/photographs/", "s3://elsewhere/dogs/small/"]
+    cors_origins        = ["https://dogs.example.com"]
+  }
+
+  assert {
+    condition = [for name in ["ALLOWED_URL_HOSTS", "ALLOWED_S3_PREFIXES", "CORS_ORIGINS"] : aws_lambda_function.this.environment[0].variables[name]] == [
+      "images.example.com http://old.example.com",
+      "s3://dogbreed-test-data-123456789012/photographs/ s3://elsewhere/dogs/small/",
+      "https://dogs.example.com",
+    ]
+    error_message = "The function gets its lists, blanks between."
+  }
+  assert {
+    condition = [for statement in jsondecode(data.aws_iam_policy_document.this.json).Statement : statement if startswith(statement.Sid, "Read")] == [
+      {
+        Sid      = "ReadImages"
+        Effect   = "Allow"
+        Action   = "s3:GetObject"
+        Resource = ["arn:aws:s3:::elsewhere/dogs/small/*", "arn:aws:s3:::dogbreed-test-data-123456789012/photographs/*"]
+      },
+      {
+        Sid       = "ReadEncryptedImages"
+        Effect    = "Allow"
+        Action    = "kms:Decrypt"
+        Resource  = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+        Condition = { StringEquals = { "kms:ViaService" = "s3.us-east-1.amazonaws.com" } }
+      },
+    ]
+    error_message = "The function reads objects under its prefixes, decrypts them through S3 alone, and lists nothing."
   }
 }
 

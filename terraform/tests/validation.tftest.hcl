@@ -37,6 +37,9 @@ run "refuses_names_and_shapes" {
     permissions_boundary_arn     = "dogbreed-boundary"
     network                      = { cidr_block = "10.20.0.0/28" }
     endpoint_scaling             = { metric = "SageMakerVariantInvocationPerInstance" }
+    function_allowed_url_hosts   = ["https://images.example.com"]
+    function_allowed_s3_prefixes = ["s3://photographs/"] # a whole bucket
+    function_cors_origins        = ["*"]
   }
   expect_failures = [
     var.project,
@@ -52,13 +55,16 @@ run "refuses_names_and_shapes" {
     var.permissions_boundary_arn,
     var.network,
     var.endpoint_scaling,
+    var.function_allowed_url_hosts,
+    var.function_allowed_s3_prefixes,
+    var.function_cors_origins,
   ]
 }
 
 run "refuses_numbers_out_of_range" {
   command = plan
   variables {
-    function_timeout_seconds         = 66
+    function_timeout_seconds         = 69
     function_memory_mb               = 64
     log_retention_days               = 31
     function_reserved_concurrency    = 0

@@ -8,7 +8,7 @@ resource "aws_cloudwatch_log_group" "this" {
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:Callers wait for the answer; a dead-letter queue is for asynchronous invocations alone.
   #checkov:skip=CKV_AWS_117:It calls one AWS service and has nothing to reach in a VPC, which would need an endpoint billed by the hour for that.
-  #checkov:skip=CKV_AWS_173:The variables are an endpoint's name and a number; AWS encrypts them with a key of its own.
+  #checkov:skip=CKV_AWS_173:The variables are names and a number; AWS encrypts them with a key of its own.
   #checkov:skip=CKV_AWS_272:Only the apply role can change the code, and what it deploys is the zip whose hash the plan shows.
 
   function_name                  = var.name
@@ -26,8 +26,13 @@ resource "aws_lambda_function" "this" {
   environment {
     variables = {
       ENDPOINT_NAME = var.endpoint_name
-      # 5 s are left to open a connection and to say that the model was too slow, before Lambda cuts the function off.
-      MODEL_TIMEOUT_SECONDS = var.timeout_seconds - 5
+      # The model is asked once. Before Lambda cuts the function off, 5 s are left to fetch an image, 1 s to connect to
+      # the endpoint, and 2 s to say that the model was too slow.
+      MODEL_TIMEOUT_SECONDS = var.timeout_seconds - 8
+      ALLOWED_URL_HOSTS     = join(" ", var.allowed_url_hosts)
+      ALLOWED_S3_PREFIXES   = join(" ", var.allowed_s3_prefixes)
+      CORS_ORIGINS          = join(" ", var.cors_origins)
+      METRIC_NAMESPACE      = var.name
     }
   }
 

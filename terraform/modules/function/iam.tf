@@ -29,6 +29,31 @@ data "aws_iam_policy_document" "this" {
     resources = ["arn:${var.account.partition}:sagemaker:${var.account.region}:${var.account.id}:endpoint/${var.endpoint_name}"]
   }
 
+  dynamic "statement" {
+    for_each = length(var.allowed_s3_prefixes) == 0 ? [] : [var.allowed_s3_prefixes]
+    content {
+      sid       = "ReadImages"
+      actions   = ["s3:GetObject"]
+      resources = [for prefix in statement.value : "arn:${var.account.partition}:s3:::${trimprefix(prefix, "s3://")}*"]
+    }
+  }
+
+  # The project's buckets are encrypted; only for what S3 reads in the role's name.
+  dynamic "statement" {
+    for_each = length(var.allowed_s3_prefixes) == 0 ? [] : [var.key_arn]
+    content {
+      sid       = "ReadEncryptedImages"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["s3.${var.account.region}.amazonaws.com"]
+      }
+    }
+  }
+
   # No CreateLogGroup: the group is Terraform's, with its retention.
   statement {
     sid       = "WriteLogs"

@@ -38,8 +38,23 @@ variable "endpoint_name" {
   type        = string
 }
 
+variable "allowed_url_hosts" {
+  description = "Hosts that images are fetched from by https, by http too where written http://<host>; \"*\" is any host."
+  type        = list(string)
+}
+
+variable "allowed_s3_prefixes" {
+  description = "Where images are read from in S3, as s3://<bucket>/<prefix>/."
+  type        = list(string)
+}
+
+variable "cors_origins" {
+  description = "Origins whose pages may read the answers."
+  type        = list(string)
+}
+
 variable "key_arn" {
-  description = "Key that encrypts the log group."
+  description = "Key that encrypts the log group, and the project's buckets."
   type        = string
 }
 
