@@ -165,6 +165,10 @@ start: init packages ## bring the endpoint back, with the instances that it had
 predict: setup ## ask the function for the breed on a photograph: IMAGE=<file>
 	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE"
 
+.PHONY: page
+page: setup ## show the page in a browser: signs what it asks, with your credentials [PORT=8000]
+	@$(IN_CLOUD) $(PYTHON) -m ops.page --outputs $(OUTPUTS) --port "$${PORT:-8000}"
+
 .PHONY: load-test
 load-test: setup ## load ENV's function and report [USERS=5] [SECONDS=30] [RATE=<requests a second>] [IMAGE=<file>]
 	@$(IN_CLOUD) $(PYTHON) -m tests.benchmarks.load --outputs $(OUTPUTS) --image "$$IMAGE"

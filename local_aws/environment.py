@@ -6,14 +6,15 @@ from collections.abc import Mapping
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"  # moto's default account
 CALLS_PATH = "/_stand_in/calls"  # where the stand-in tells who called what; no bucket's name has an underscore
+URLS_PATH = "/_stand_in/urls/"  # below which each function URL has a path
 STATE_BUCKET = f"terraform-state-{ACCOUNT_ID}"  # the account comes with it, as one that was bootstrapped does
 
 
 # Keys that mean nothing on AWS, in the shape of STS's answer.
-_ANYBODY = {"AccessKeyId": "stand-in", "SecretAccessKey": "stand-in"}
+ANYBODY = {"AccessKeyId": "stand-in", "SecretAccessKey": "stand-in"}
 
 
-def client_environment(url: str, credentials: dict[str, str] = _ANYBODY) -> dict[str, str]:
+def client_environment(url: str, credentials: dict[str, str] = ANYBODY) -> dict[str, str]:
     """Variables for any AWS client: the stand-in's address, `credentials` as STS gives them, no file of the user's."""
     bypass = ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY") or os.environ.get("no_proxy")]))
     variables = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local_aws.processes import Child, LineReader
 
-_INIT_SECONDS = 10  # Lambda's limit for the code outside the handler
+INIT_SECONDS = 10  # Lambda's limit for the code outside the handler
 _API = "/2018-06-01/runtime"
 
 
@@ -27,11 +27,14 @@ class Invocation:
     payload: bytes = b""
     error: str | None = None  # "Unhandled" as in X-Amz-Function-Error
     finished: threading.Event = field(default_factory=threading.Event)
+    _finishing: threading.Lock = field(default_factory=threading.Lock)
 
     def finish(self, payload: bytes, error: str | None = None) -> None:
-        if not self.finished.is_set():
-            self.payload, self.error = payload, error
-            self.finished.set()
+        """The first end counts: an answer may come at the very moment at which its time is up."""
+        with self._finishing:
+            if not self.finished.is_set():
+                self.payload, self.error = payload, error
+                self.finished.set()
 
     def fail(self, error_type: str, message: str) -> None:
         body = {"errorType": error_type, "errorMessage": f"RequestId: {self.request_id} Error: {message}"}
@@ -68,6 +71,10 @@ class ExecutionEnvironment:
     def is_alive(self) -> bool:
         return self._child.exit_status is None
 
+    @property
+    def was_initialised(self) -> bool:
+        return self._is_polling.is_set()
+
     def wait_until_initialised(self, timeout_seconds: float) -> bool:
         """Wait until the function asks for work. False when its own code failed or took too long before that."""
         deadline = time.monotonic() + timeout_seconds
@@ -79,12 +86,14 @@ class ExecutionEnvironment:
     def run(self, invocation: Invocation) -> None:
         """Hand the invocation over and wait for its end, be it an answer, an error, a crash or the time limit."""
         # Lambda starts an init that took too long once more, within the function's own time.
-        if not self.wait_until_initialised(_INIT_SECONDS + invocation.timeout_seconds):
+        if not self.wait_until_initialised(INIT_SECONDS + invocation.timeout_seconds):
             if self._init_error:
                 invocation.finish(self._init_error, "Unhandled")
             invocation.fail("Runtime.ExitError", "Runtime exited without providing a reason")
             return self.stop()
         self._current = invocation
+        if not self.is_alive:  # it died idle, just now: nobody else will tell
+            return invocation.fail("Runtime.ExitError", "Runtime exited without providing a reason")
         self._invocations.put(invocation)
         if not invocation.finished.wait(invocation.timeout_seconds):
             invocation.fail("Sandbox.Timedout", f"Task timed out after {invocation.timeout_seconds:.2f} seconds")
@@ -99,9 +108,9 @@ class ExecutionEnvironment:
 
     def _watch(self, on_end: Callable[[], None]) -> None:
         self._child.wait()
-        on_end()
         if self._current:
             self._current.fail("Runtime.ExitError", "Runtime exited without providing a reason")
+        on_end()
 
     def _handler_class(self) -> type[BaseHTTPRequestHandler]:
         environment = self

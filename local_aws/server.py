@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -26,7 +27,8 @@ from werkzeug.wrappers import Request, Response
 from local_aws import shims
 from local_aws.cloud import Cloud, ServiceError
 from local_aws.endpoints import Endpoints
-from local_aws.environment import ACCOUNT_ID, CALLS_PATH, REGION, STATE_BUCKET
+from local_aws.environment import ACCOUNT_ID, CALLS_PATH, REGION, STATE_BUCKET, URLS_PATH
+from local_aws.function_urls import FunctionUrls
 from local_aws.functions import Functions
 from local_aws.home import Home
 from local_aws.instances import Instances
@@ -35,7 +37,7 @@ from local_aws.tuning_jobs import TuningJobs
 
 _SAGEMAKER = "SageMaker."
 _KEPT_ANSWERS = 200  # of a few kilobytes each
-_FUNCTIONS = "/2015-03-31/functions/"
+_FUNCTION = re.compile(r"/\d{4}-\d\d-\d\d/functions/([^/]+)/?(.*?)/?")  # an API version, a name, what of it
 
 StartResponse = Callable[..., Any]
 
@@ -61,6 +63,7 @@ class StandIn:
         self._instances = Instances(cloud)
         self._endpoints = Endpoints(cloud)
         self._functions = Functions(cloud)
+        self._function_urls = FunctionUrls(cloud, self._functions)
         self._sagemaker: dict[str, Callable[[dict[str, Any], Callable[[], Response]], Response]] = {
             "CreateTrainingJob": self._training_jobs.create,
             "StopTrainingJob": lambda request, _forward: self._training_jobs.stop(request),
@@ -110,6 +113,8 @@ class StandIn:
     def _answer(self, environ: dict[str, Any]) -> Response | None:
         """The stand-in's own answer, or None when the request is moto's alone."""
         try:
+            if environ["PATH_INFO"].startswith(URLS_PATH):
+                return self._function_urls.answer(Request(environ))
             self._calls.observe(environ)  # may read the body and put it back: nothing else may hold it before
             request = Request(environ)
             if request.path == CALLS_PATH:
@@ -124,8 +129,8 @@ class StandIn:
                 return self._instances.answer(body, lambda: self._forward(request, body))
             elif request.path.startswith("/endpoints/") and request.path.endswith("/invocations"):
                 return self._endpoints.invoke(unquote(request.path.split("/")[2]), request)
-            elif request.path.startswith(_FUNCTIONS):
-                return self._answer_function(request)
+            elif function := _FUNCTION.fullmatch(unquote(request.path)):
+                return self._answer_function(request, *function.groups())
         except ServiceError as error:
             return error.response()
         except JsonRESTError as error:  # moto's own, raised by the records that the data planes read
@@ -135,15 +140,19 @@ class StandIn:
             return ServiceError("InternalFailure", f"The stand-in failed: {error!r}.", 500).response()
         return None
 
-    def _answer_function(self, request: Request) -> Response | None:
-        name, _, action = unquote(request.path.removeprefix(_FUNCTIONS)).partition("/")
-        if request.method == "POST" and action == "invocations":
-            return self._functions.invoke(name, request.args.get("Qualifier"), request)
-        if request.method == "DELETE" and not action and "Qualifier" not in request.args:
-            response = self._forward(request, b"")
-            if response.status_code < 300:
-                self._functions.retire(name)
-            return response
+    def _answer_function(self, request: Request, name: str, what: str) -> Response | None:
+        def forward() -> Response:
+            return self._forward(request, request.get_data())
+
+        match request.method, what.split("/")[0]:
+            case "POST", "invocations":
+                return self._functions.invoke(name, request.args.get("Qualifier"), request)
+            case "DELETE", "" if "Qualifier" not in request.args:
+                return self._functions.delete(name, forward)
+            case ("PUT", "aliases") | ("PUT" | "DELETE", "provisioned-concurrency"):
+                return self._functions.provision(name, forward)
+            case _, "url":
+                return self._function_urls.configure(name, request, forward)
         return None
 
     def _forward(self, request: Request, body: bytes) -> Response:

@@ -2,6 +2,7 @@
 # mypy: disable-error-code="attr-defined, method-assign"
 
 import json
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,6 +13,20 @@ from moto.awslambda.responses import LambdaResponse
 from moto.core.common_types import TYPE_RESPONSE
 
 _LOGGING_UNSET = {"LogFormat": "Text"}
+
+
+@dataclass
+class Provisioned:
+    """Execution environments that an alias or a version asked for, and those that are there."""
+
+    wanted: int
+    available: int
+
+
+def provisioned_of(function: LambdaFunction) -> dict[str, Provisioned]:
+    """What was asked for, by qualifier. It is kept on the function itself ($LATEST), so that it goes with it."""
+    provisioned: dict[str, Provisioned] = vars(function).setdefault("provisioned", {})
+    return provisioned
 
 
 def read_back_logging_config() -> None:
@@ -40,7 +55,7 @@ def read_back_logging_config() -> None:
 
 
 def add_provisioned_concurrency() -> None:
-    """Answer Put, Get, Delete and ListProvisionedConcurrencyConfig; what was asked for is ready at once.
+    """Answer Put, Get, Delete and ListProvisionedConcurrencyConfig; what was asked for counts as ready at once.
 
     Moto (up to 5.2.5) does not know the path: 404.
     """
@@ -62,14 +77,11 @@ class _ProvisionedConcurrencyConfigNotFoundError(LambdaClientError):
         )
 
 
-def _provisioned(response: LambdaResponse) -> tuple[LambdaFunction, str, dict[str, int]]:
-    """The request's function and qualifier, and the function's provisioned environments by qualifier.
-
-    They are kept on the function itself, so that they go with it.
-    """
+def _provisioned(response: LambdaResponse) -> tuple[LambdaFunction, str, dict[str, Provisioned]]:
+    """The request's function and qualifier, and what is provisioned of the function."""
     function = response.backend.get_function(unquote(response.path.rsplit("/", 2)[-2]))
     qualifier = response.querystring.get("Qualifier", [""])[0]
-    return function, qualifier, vars(function).setdefault("provisioned", {})
+    return function, qualifier, provisioned_of(function)
 
 
 def _put_provisioned(self: LambdaResponse) -> TYPE_RESPONSE:
@@ -84,8 +96,8 @@ def _put_provisioned(self: LambdaResponse) -> TYPE_RESPONSE:
         raise InvalidParameterValueException(
             "Requested Provisioned Concurrency should not be greater than the reservedConcurrentExecution for function"
         )
-    provisioned[qualifier] = wanted
-    return 202, {}, json.dumps(_describe(function, wanted))
+    provisioned[qualifier] = Provisioned(wanted, wanted)
+    return 202, {}, json.dumps(_describe(function, provisioned[qualifier]))
 
 
 def _get_provisioned(self: LambdaResponse) -> TYPE_RESPONSE:
@@ -104,17 +116,18 @@ def _delete_provisioned(self: LambdaResponse) -> TYPE_RESPONSE:
 def _list_provisioned(self: LambdaResponse) -> TYPE_RESPONSE:
     function, _, provisioned = _provisioned(self)
     configs = [
-        {"FunctionArn": f"{function.function_arn}:{qualifier}", **_describe(function, count)}
-        for qualifier, count in provisioned.items()
+        {"FunctionArn": f"{function.function_arn}:{qualifier}", **_describe(function, environments)}
+        for qualifier, environments in provisioned.items()
     ]
     return 200, {}, json.dumps({"ProvisionedConcurrencyConfigs": configs})
 
 
-def _describe(function: LambdaFunction, count: int) -> dict[str, Any]:
+def _describe(function: LambdaFunction, environments: Provisioned) -> dict[str, Any]:
+    is_ready = environments.available >= environments.wanted
     return {
-        "RequestedProvisionedConcurrentExecutions": count,
-        "AvailableProvisionedConcurrentExecutions": count,
-        "AllocatedProvisionedConcurrentExecutions": count,
-        "Status": "READY",
+        "RequestedProvisionedConcurrentExecutions": environments.wanted,
+        "AvailableProvisionedConcurrentExecutions": environments.available,
+        "AllocatedProvisionedConcurrentExecutions": environments.available,
         "LastModified": function.last_modified,
+        **({"Status": "READY"} if is_ready else {"Status": "FAILED", "StatusReason": "FUNCTION_ERROR_INIT_FAILURE"}),
     }
