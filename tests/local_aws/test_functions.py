@@ -1,9 +1,7 @@
 """Functions that really run, under the real runtime client."""
 
 import contextlib
-import io
 import json
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import StandInUnderTest, wait_for
+from tests.local_aws.deployed import package
 
 CODE = """
 import json, os, time
@@ -38,13 +37,6 @@ def handler(event, context):
     }
 """
 NAME = "tested"
-
-
-def package(code: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("code.py", code)
-    return buffer.getvalue()
 
 
 @pytest.fixture
