@@ -47,8 +47,9 @@ help: ## list the targets
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --require-hashes -r requirements.txt
 	@touch $@
 
-# iam-simulate, which the tests of policies ask, and autocannon, which loads servers; npm comes with the Python packages.
-NODE_MODULES := tests/iam/node_modules/.package-lock.json
+# iam-simulate, which the tests of policies ask, axe, which looks at the page, and autocannon, which loads servers; npm
+# comes with the Python packages.
+NODE_MODULES := tests/iam/node_modules/.package-lock.json tests/page/node_modules/.package-lock.json
 LOAD_GENERATOR := tests/benchmarks/node_modules/.package-lock.json
 $(NODE_MODULES) $(LOAD_GENERATOR): tests/%/node_modules/.package-lock.json: tests/%/package-lock.json .venv/installed
 	@.venv/bin/npm ci --prefix tests/$* --ignore-scripts --no-audit --no-fund --silent
@@ -80,7 +81,7 @@ lock: setup ## resolve the requirements afresh, here, for checkov, TorchServe, t
 		"$$(printf -- '--no-emit-package %s ' $${in_image//==/}) --constraint requirements.txt training/requirements"; do \
 		.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			$$name.in -o $${name##* }.txt; done
-	@for folder in tests/iam tests/benchmarks; do .venv/bin/npm install --prefix $$folder --package-lock-only \
+	@for folder in tests/iam tests/page tests/benchmarks; do .venv/bin/npm install --prefix $$folder --package-lock-only \
 		--ignore-scripts --omit-lockfile-registry-resolved --silent; \
 		$(PYTHON) -m tests.without_funding $$folder/package-lock.json; done
 
