@@ -2,14 +2,17 @@
 
 import base64
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from local_aws.environment import client_environment
 from local_aws.home import REPOSITORY
@@ -109,6 +112,29 @@ def test_the_function_holds_a_load(deployed: Journey) -> None:
     said = deployed.succeed("load-test", "USERS=2", "SECONDS=2", "RATE=10")
     assert re.search(r"requests a second; answered: [0-9]+ with 200; p50 [0-9]+ ms", said)
     assert deployed.refuse("load-test", "USERS=0") == "USERS is a whole number above 0 and at most 500, not '0'."
+
+
+def test_the_page_is_served_and_its_questions_are_signed(deployed: Journey) -> None:
+    """Nobody else's are answered."""
+    outputs = json.loads((deployed.home.path / "environment" / "outputs.json").read_text())
+    assert urllib3.request("GET", outputs["function_url"]["value"]).status == 403
+    command = ["make", "--no-print-directory", "page", "PORT=0"]
+    environment = deployed.environment
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as proxy:
+        assert proxy.stdout is not None
+        said = re.fullmatch(
+            r"The page is at (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\.\n", proxy.stdout.readline()
+        )
+        assert said
+        page = urllib3.request("GET", said[1])
+        assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        photograph = next((deployed.data / "test" / BREEDS[0]).iterdir()).read_bytes()
+        answer = urllib3.request("POST", f"{said[1]}predict", body=photograph, headers={"Content-Type": "image/jpeg"})
+        assert answer.status == 200
+        assert answer.json()["predictions"][0]["label"] == BREEDS[0]
+        os.killpg(proxy.pid, signal.SIGINT)
 
 
 def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """The page in a real browser, before a server that answers as it is told."""
 
-import base64
-import hashlib
 import io
 import json
-import re
+import runpy
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,26 +14,13 @@ from PIL import Image
 
 from local_aws.home import REPOSITORY
 
-PAGE = REPOSITORY / "lambda_function" / "page.html"
+PAGE = runpy.run_path(str(REPOSITORY / "lambda_function" / "page.py"))  # as the function serves it, with its policy
 AXE = REPOSITORY / "tests" / "page" / "node_modules" / "axe-core" / "axe.min.js"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # What an automatic browser on a machine without a display needs; and it asks nobody for updates.
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 Answer = tuple[int, dict[str, str], bytes]
-
-
-def policy(html: str) -> str:
-    """The strictest Content-Security-Policy that the page can live with."""
-
-    def digest(tag: str) -> str:
-        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, flags=re.DOTALL)
-        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-
-    return (
-        f"default-src 'none'; script-src {digest('script')}; style-src {digest('style')}; img-src data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
 
 
 def answer(*shares: tuple[str, float], low_confidence: bool = False) -> Answer:
@@ -95,9 +80,7 @@ class _Request(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
-        html = PAGE.read_text()
-        headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy(html)}
-        self._answer(200, headers, html.encode())
+        self._answer(200, PAGE["HEADERS"], PAGE["HTML"].encode())
 
     def do_POST(self) -> None:
         self.server.asked.append(self.rfile.read(int(self.headers["Content-Length"])))

@@ -29,7 +29,7 @@ def transfer(visit: Any, file: dict[str, Any]) -> Any:
 
 
 def test_it_is_one_file_that_asks_nobody_else(open_page: OpenPage, server: Server) -> None:
-    html = PAGE.read_text()
+    html = PAGE["HTML"]
     assert [len(re.findall(f"<{tag}", html)) for tag in ("style", "script")] == [1, 1]
     assert not re.findall(r"""\s(style|on\w+)=["']|(src|href)="(?!data:)""", html.split("<script>")[0])
     visit = open_page()
