@@ -2,8 +2,7 @@
 
 python -m ops.page --outputs build/dev/outputs.json --port 8000
 
-What it signs is in the name of whoever started it: so no other page may ask, nor one under a name that was made to
-lead here.
+No other page may ask, nor one under a name that was made to lead here: it signs in the name of whoever started it.
 """
 
 import argparse
@@ -12,36 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import botocore.session
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
-from botocore.httpsession import URLLib3Session
-from botocore.utils import get_environ_proxies
 
+from ops.function_url import FunctionUrl
 from ops.outputs import ToolError, read_outputs, run
 
 _BODY_BYTES = 6_291_456  # Lambda's limit for a request
-_TIMEOUTS_SECONDS = (5, 65)  # to connect, and for an answer
-_PASSED_ON = ("Accept", "Content-Type")
-_SITES = ("none", "same-origin")  # a user's own doing, and the page's
 _OF_ONE_CONNECTION = ("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding")
-
-
-class FunctionUrl:
-    """A function URL behind `AWS_IAM`, asked in the name of whoever these credentials belong to."""
-
-    def __init__(self, url: str, credentials: Credentials, region: str) -> None:
-        self._url, self._credentials, self._region = url.rstrip("/"), credentials, region
-        self._http = URLLib3Session(
-            timeout=_TIMEOUTS_SECONDS, proxies=get_environ_proxies(url), max_pool_connections=50
-        )
-
-    def ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> AWSResponse:
-        """The answer, whatever its status. Raises BotoCoreError when there is none."""
-        request = AWSRequest(method, self._url + path, headers, body)
-        SigV4Auth(self._credentials.get_frozen_credentials(), "lambda", self._region).add_auth(request)
-        return self._http.send(request.prepare())
+Answer = tuple[int, dict[str, str], bytes]
 
 
 class Proxy(ThreadingHTTPServer):
@@ -58,38 +35,41 @@ class _Browser(BaseHTTPRequestHandler):
     timeout = 60  # seconds without a byte
 
     def do_GET(self) -> None:
-        hosts, length = self.server.hosts, self.headers.get("Content-Length", "0")
-        is_own = self.headers.get("Host") in hosts and self.headers.get("Sec-Fetch-Site", "none") in _SITES
-        if not is_own or self.headers.get("Origin") not in (None, *(f"http://{host}" for host in hosts)):
-            self._refuse(403, "foreign", "No other page may ask: open this one by its address.")
-        elif not self.path.startswith("/") or not length.isdecimal() or "Transfer-Encoding" in self.headers:
-            self._refuse(400, "bad_request", "Ask for a path, and say how long the body is.")
-        elif int(length) > _BODY_BYTES:
-            self._refuse(413, "too_large", f"A request may have {_BODY_BYTES} bytes.")
-        else:
-            self._ask(self.rfile.read(int(length)))
-
-    do_POST = do_GET
-
-    def _ask(self, body: bytes) -> None:
-        headers = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
-        try:
-            answer = self.server.function.ask(self.command, self.path, body, headers)
-        except BotoCoreError as error:
-            return self._refuse(502, "unreachable", f"The function could not be asked: {error}")
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_CONNECTION}
-        return self._answer(answer.status_code, kept, answer.content)
-
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        body = json.dumps({"error": {"code": code, "message": message}}).encode()
-        self._answer(status, {"Content-Type": "application/json", "Connection": "close"}, body)  # with an unread body
-
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        status, headers, body = self._refusal() or self._ask()
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def _refusal(self) -> Answer | None:
+        length, origin = self.headers.get("Content-Length", "0"), self.headers.get("Origin")
+        is_own = origin in (None, *(f"http://{host}" for host in self.server.hosts))
+        is_own &= self.headers.get("Sec-Fetch-Site") in (None, "none", "same-origin")  # none: by a user's own doing
+        if not is_own or self.headers.get("Host") not in self.server.hosts:
+            return _refused(403, "foreign", "No other page may ask: open this one by its address.")
+        if not self.path.startswith("/") or not length.isdecimal() or "Transfer-Encoding" in self.headers:
+            return _refused(400, "bad_request", "Ask for a path, and say how long the body is.")
+        if int(length) > _BODY_BYTES:
+            return _refused(413, "too_large", f"A request may have {_BODY_BYTES} bytes.")
+        return None
+
+    def _ask(self) -> Answer:
+        headers = {name: self.headers[name] for name in ("Accept", "Content-Type") if name in self.headers}
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        try:
+            answer = self.server.function.ask(self.command, self.path, body, headers)
+        except BotoCoreError as error:
+            return _refused(502, "unreachable", f"The function could not be asked: {error}")
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _OF_ONE_CONNECTION}
+        return answer.status_code, kept, answer.content
+
+
+def _refused(status: int, code: str, message: str) -> Answer:
+    headers = {"Content-Type": "application/json", "Connection": "close"}  # a body may be unread
+    return status, headers, json.dumps({"error": {"code": code, "message": message}}).encode()
 
 
 def main() -> None:
@@ -98,8 +78,9 @@ def main() -> None:
     parser.add_argument("--port", required=True)
     arguments = parser.parse_args()
     outputs, credentials = read_outputs(arguments.outputs), botocore.session.get_session().get_credentials()
+    function = FunctionUrl(outputs["function_url"], credentials, outputs["region"])
     try:
-        proxy = Proxy(int(arguments.port), FunctionUrl(outputs["function_url"], credentials, outputs["region"]))
+        proxy = Proxy(int(arguments.port), function)
     except (OSError, OverflowError, ValueError):
         raise ToolError(f"Port {arguments.port!r} is not to be had: choose another with PORT=<number>.") from None
     print(f"The page is at http://{proxy.hosts[0]}/ (Ctrl-C ends it).", flush=True)

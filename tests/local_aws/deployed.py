@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.credentials import Credentials
 
-from ops.page import FunctionUrl
+from ops.function_url import FunctionUrl
 from tests.conftest import StandInUnderTest
 
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_aws.home import REPOSITORY
+from ops.function_url import FunctionUrl
 from ops.package import function_zip
-from ops.page import FunctionUrl
 from tests.conftest import StandInUnderTest, wait_for
 from tests.local_aws.deployed import add_url, deployed, signing
 from tests.local_aws.tiny_model import pack_tiny_model

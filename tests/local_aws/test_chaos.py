@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ops.page import FunctionUrl
+from ops.function_url import FunctionUrl
 from tests.conftest import StandInUnderTest
 from tests.local_aws.served import served
 

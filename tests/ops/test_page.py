@@ -15,7 +15,8 @@ import pytest
 from botocore.credentials import Credentials
 
 from local_aws.home import REPOSITORY
-from ops.page import FunctionUrl, Proxy
+from ops.function_url import FunctionUrl
+from ops.page import Proxy
 
 Answer = tuple[int, dict[str, str], bytes]
 

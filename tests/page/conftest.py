@@ -111,16 +111,19 @@ def server(running_server: Server) -> Iterator[Server]:
     running_server.may_answer.set()
 
 
+def launch(playwright: Any) -> Any:
+    """A browser, or None where none is installed."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    return program and playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="the page is not tested: playwright is not installed"
-    )
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"the page is not tested: none of {', '.join(BROWSERS)} is installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="the page is not tried: playwright is not installed")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = launch(running)
+        if browser is None:
+            pytest.skip(f"the page is not tried: none of {', '.join(BROWSERS)} is installed")
         yield browser
         browser.close()
 
