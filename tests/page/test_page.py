@@ -241,7 +241,7 @@ def test_all_of_it_works_by_keyboard(open_page: OpenPage, server: Server) -> Non
     outline = "getComputedStyle(document.querySelector('#file + .button')).outlineStyle"
     assert visit.page.evaluate(outline) == "solid"
     with visit.page.expect_file_chooser() as chooser:
-        visit.page.keyboard.press("Enter")
+        visit.page.keyboard.press("Space")
     chooser.value.set_files(picture())
     visit.expect("The model stumbled")
     while visit.page.evaluate("document.activeElement.textContent") != "Ask again":
