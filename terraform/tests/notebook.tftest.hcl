@@ -161,13 +161,23 @@ run "role" {
     condition = { for statement in jsondecode(data.aws_iam_policy_document.notebook.json).Statement :
       statement.Sid => jsonencode([sort(flatten([statement.Action])), sort(flatten([statement.Resource])), lookup(statement, "Condition", null)])
       } == { for sid, allowed in {
-        ListDatasets             = [["s3:ListBucket"], ["arn:aws:s3:::data"], { StringLike = { "s3:prefix" = "datasets/*" } }]
-        ReadAndWriteDatasets     = [["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::data/datasets/*"], null]
-        ListSourcesAndRuns       = [["s3:ListBucket"], ["arn:aws:s3:::artifacts"], { StringLike = { "s3:prefix" = ["source/*", "runs/*"] } }]
-        ReadAndWriteSources      = [["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::artifacts/source/*"], null]
-        ReadRuns                 = [["s3:GetObject"], ["arn:aws:s3:::artifacts/runs/*"], null]
-        UseBucketKey             = [["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:us-east-1:123456789012:key/k"], { StringEquals = { "kms:ViaService" = "s3.us-east-1.amazonaws.com" } }]
-        StartTrainingJobs        = [["sagemaker:CreateTrainingJob"], ["arn:aws:sagemaker:us-east-1:123456789012:training-job/run-*"], null]
+        ListDatasets         = [["s3:ListBucket"], ["arn:aws:s3:::data"], { StringLike = { "s3:prefix" = "datasets/*" } }]
+        ReadAndWriteDatasets = [["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::data/datasets/*"], null]
+        ListSourcesAndRuns   = [["s3:ListBucket"], ["arn:aws:s3:::artifacts"], { StringLike = { "s3:prefix" = ["source/*", "runs/*", "wheels/*"] } }]
+        ReadAndWriteSources  = [["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::artifacts/source/*"], null]
+        ReadRuns             = [["s3:GetObject"], ["arn:aws:s3:::artifacts/runs/*"], null]
+        UseBucketKey         = [["kms:Decrypt", "kms:GenerateDataKey"], ["arn:aws:kms:us-east-1:123456789012:key/k"], { StringEquals = { "kms:ViaService" = "s3.us-east-1.amazonaws.com" } }]
+        StartTrainingJobs = [
+          ["sagemaker:CreateHyperParameterTuningJob", "sagemaker:CreateTrainingJob"],
+          ["arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/search-*", "arn:aws:sagemaker:us-east-1:123456789012:training-job/run-*"],
+          null,
+        ]
+        WatchTrials = [["sagemaker:DescribeTrainingJob"], ["arn:aws:sagemaker:us-east-1:123456789012:training-job/search-*"], null]
+        WatchAndStopSearches = [
+          ["sagemaker:DescribeHyperParameterTuningJob", "sagemaker:ListTrainingJobsForHyperParameterTuningJob", "sagemaker:StopHyperParameterTuningJob"],
+          ["arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/search-*"],
+          null,
+        ]
         WatchAndStopTrainingJobs = [["sagemaker:AddTags", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"], ["arn:aws:sagemaker:us-east-1:123456789012:training-job/run-*"], null]
         HandTrainingRoleToSageMaker = [
           ["iam:PassRole"],

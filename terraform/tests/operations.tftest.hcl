@@ -194,7 +194,7 @@ run "topic" {
   }
   assert {
     condition = alltrue([for metric in regexall("TrainingJobName} MetricName=\\\\\"([a-z0-9:]+)", aws_cloudwatch_dashboard.this.dashboard_body) :
-      strcontains(file("../training/jobs.py"), "\"${metric[0]}\": r\"")
+      strcontains(file("../training/jobs.py"), "\"${metric[0]}\"")
     ]) && length(regexall("TrainingJobName} MetricName=\\\\\"([a-z0-9:]+)", aws_cloudwatch_dashboard.this.dashboard_body)) == 4
     error_message = "The launcher gives each job the metrics that the dashboard searches."
   }
