@@ -225,6 +225,7 @@ def test_the_same_target_twice_changes_nothing(deployed: Journey) -> None:
     assert deployed.releases() == before
 
 
+@pytest.mark.full
 def test_a_later_commit_changes_tags_alone(deployed: Journey) -> None:
     said = deployed.succeed("infra", "COMMIT=1111111")
     assert re.search(r"Resources: 0 added, [1-9]\d+ changed, 0 destroyed", said)

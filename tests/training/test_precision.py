@@ -88,6 +88,7 @@ def test_an_int8_graph_answers_nearly_as_its_original(network: Network, files: F
     assert all(one.milliseconds > 0 for one in found.values())
 
 
+@pytest.mark.full
 def test_calibration_ends_where_it_would_take_too_long(
     network: Network, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:

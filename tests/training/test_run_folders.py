@@ -76,6 +76,7 @@ def test_features_outlive_a_change_of_hyperparameters_and_weights_do_not(trained
     assert len({training_key(one) for one in (record, changed, other_data)}) == 3
 
 
+@pytest.mark.full
 def test_a_second_run_with_another_learning_rate_computes_no_features(
     drawn: Path, tmp_path: Path, tiny_backbone: list[str]
 ) -> None:
