@@ -321,7 +321,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     serve = run(base_dir / "model", arguments.host, arguments.port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(serve))
+        status = runner.run(serve)
+    # Every caller has an answer by now. A thread of the engine that comes back to Python while the interpreter takes
+    # itself apart would be ended in the middle of C++, which aborts the process: so there is no taking apart.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

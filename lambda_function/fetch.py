@@ -89,6 +89,7 @@ class _Job:
         try:
             for _ in range(1 + MAX_REDIRECTS):
                 target = self._get(url)
+                self._remaining_seconds()  # what was read when the caller hung up is but the beginning of an image
                 if isinstance(target, bytes):
                     self.outcome = target
                     return
@@ -191,4 +192,6 @@ def _image(response: http.client.HTTPResponse) -> bytes:
     image = response.read(MAX_BYTES + 1)
     if len(image) > MAX_BYTES:
         raise too_large
+    if response.length:
+        raise failed("The URL's answer breaks off.")
     return image
