@@ -149,22 +149,31 @@ tune: packages ## search hyperparameters by validation; train and test with the 
 
 .PHONY: deploy
 deploy: init packages ## serve a trained model: the newest, or RUN=<run id>
-	@$(IN_CLOUD) $(PYTHON) -m ops.release --outputs $(OUTPUTS) --run "$$RUN" \
-		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
+	@$(IN_CLOUD) $(PYTHON) -m ops.release deploy --outputs $(OUTPUTS) --run "$$RUN" -- $(TERRAFORM) $(VARIABLES)
+
+.PHONY: releases
+releases: setup ## list the releases: trained when, how good, deployed when, in service or not
+	@$(IN_CLOUD) $(PYTHON) -m ops.releases --outputs $(OUTPUTS)
+
+.PHONY: rollback
+rollback: init packages ## go back to the release before, or to RUN=<run id>
+	@$(IN_CLOUD) $(PYTHON) -m ops.release rollback --outputs $(OUTPUTS) --run "$$RUN" -- $(TERRAFORM) $(VARIABLES)
 
 .PHONY: stop
 stop: init packages ## take the endpoint away and keep every release, until `make start`
-	@$(IN_CLOUD) $(PYTHON) -m ops.release --outputs $(OUTPUTS) --serving off \
-		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
+	@$(IN_CLOUD) $(PYTHON) -m ops.release stop --outputs $(OUTPUTS) -- $(TERRAFORM) $(VARIABLES)
 
 .PHONY: start
 start: init packages ## bring the endpoint back, with the instances that it had
-	@$(IN_CLOUD) $(PYTHON) -m ops.release --outputs $(OUTPUTS) --serving on \
-		-- $(TERRAFORM) apply -auto-approve $(VARIABLES)
+	@$(IN_CLOUD) $(PYTHON) -m ops.release start --outputs $(OUTPUTS) -- $(TERRAFORM) $(VARIABLES)
 
 .PHONY: predict
-predict: setup ## ask the function for the breed on a photograph: IMAGE=<file>
-	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE"
+predict: setup ## ask the function for the breed on a photograph: IMAGE=<file> [TRACE=1: and where its milliseconds went]
+	@$(IN_CLOUD) $(PYTHON) -m ops.$(if $(TRACE),trace,predict) --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE"
+
+.PHONY: cost
+cost: init packages ## what the plan costs a month, idle, and a million predictions; beside the seed's set-up
+	@$(IN_CLOUD) $(PYTHON) -m ops.cost --environment $(ENV) -- $(TERRAFORM) $(VARIABLES)
 
 .PHONY: page
 page: setup ## show the page in a browser: signs what it asks, with your credentials [PORT=8000]
@@ -179,11 +188,8 @@ capacity: setup ## what a traffic needs, costs and meets while it scales [TRAFFI
 	@$(PYTHON) -m tests.benchmarks.capacity
 
 .PHONY: destroy
-destroy: init packages ## take everything away again (asks first, unless CONFIRM=yes)
-	@$(IN_CLOUD) true
-	@[ "$$CONFIRM" = yes ] || { read -rp "Destroy everything in $(ENV)? Type yes: " answer; [ "$$answer" = yes ]; } \
-		|| { echo "Nothing was destroyed." >&2; exit 1; }
-	@QUIET=1 $(IN_CLOUD) $(TERRAFORM) destroy -auto-approve $(VARIABLES)
+destroy: init packages ## take everything away again: lists it, asks (CONFIRM=yes does not), names what is left over
+	@$(IN_CLOUD) $(PYTHON) -m ops.destroy --confirm "$$CONFIRM" -- $(TERRAFORM) $(VARIABLES)
 	@rm -f $(OUTPUTS)
 
 .PHONY: unlock

@@ -1,4 +1,4 @@
-"""The stand-in from the shell: python -m local_aws {up,down,env,leftovers,calls}."""
+"""The stand-in from the shell: python -m local_aws {up,down,env,leftovers,calls,fault}."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ import time
 import psutil
 import urllib3
 
-from local_aws.environment import CALLS_PATH, client_environment, without_aws
+from local_aws.environment import CALLS_PATH, FAULTS, FAULTS_PATH, client_environment, without_aws
 from local_aws.home import HOME_VARIABLE, OWNER_VARIABLE, REPOSITORY, Home, StandInError
 
 _START_SECONDS = 60
@@ -82,7 +82,8 @@ def shell_environment(home: Home) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local_aws", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "env", "leftovers", "calls"])
+    parser.add_argument("command", choices=["up", "down", "env", "leftovers", "calls", "fault"])
+    parser.add_argument("fault", nargs="?", help="what the next deployment of an endpoint is to meet")
     parser.add_argument("--port", default="0", help="port to listen on (default: any free one)")
     arguments = parser.parse_args()
     home = Home.from_environment()
@@ -100,6 +101,11 @@ def main() -> int:
                 from local_aws.leftovers import leftovers  # here, since boto3 takes most of a second to import
 
                 print(json.dumps(leftovers(require_up(home)), indent=2))
+            case "fault":
+                if arguments.fault not in FAULTS:
+                    raise StandInError(f"Name a fault: {', '.join(FAULTS)}.")
+                urllib3.request("POST", f"{require_up(home)}{FAULTS_PATH}{arguments.fault}")
+                print(f"The next deployment of an endpoint: {FAULTS[arguments.fault]}.")
             case "calls":
                 print(urllib3.request("GET", f"{require_up(home)}{CALLS_PATH}").data.decode(), end="")
     except StandInError as error:

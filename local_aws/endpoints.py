@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug.wrappers import Request, Response
 
@@ -40,6 +41,7 @@ class Endpoints:
         self._serving: dict[str, _Container] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # a deployment at a time, by name
         self._http = urllib3.PoolManager(maxsize=32, retries=False)
+        self._fault = ""
 
     def create(self, request: dict[str, Any], forward: Forward) -> Response:
         name = request["EndpointName"]
@@ -118,6 +120,10 @@ class Endpoints:
         for container in list(self._serving.values()):
             container.stop()
 
+    def suffer(self, fault: str) -> None:
+        """Let the next deployment of any endpoint meet one of environment.FAULTS."""
+        self._fault = fault
+
     def _start_deployment(self, name: str, status: str, previous: str | None = None) -> None:
         record = _records()[name]
         record.endpoint_status = status
@@ -127,8 +133,10 @@ class Endpoints:
         """Bring up the container of the endpoint's configuration; only then retire the one that serves."""
         with self._locks[name]:
             record.failure_reason = None
+            fault, self._fault = self._fault, ""
+            ready_seconds = 0 if fault == "never-ready" else _READY_SECONDS
             try:
-                container = _Container(self._cloud, name, record.endpoint_config_name)
+                container = _Container(self._cloud, name, record.endpoint_config_name, ready_seconds)
             except Exception as error:
                 # Whatever it was, it is this deployment's failure, told to whoever describes the endpoint.
                 record.failure_reason = str(error)
@@ -143,6 +151,11 @@ class Endpoints:
             if was_deleted:
                 container.stop()
                 return
+            if fault == "silent-rollback" and previous_config and name in self._serving:
+                _fire_alarm(record)
+                record.endpoint_config_name, record.endpoint_status = previous_config, "InService"
+                container.stop()
+                return
             retired, self._serving[name] = self._serving.get(name), container
             record.endpoint_status = "InService"
         if retired:
@@ -152,7 +165,7 @@ class Endpoints:
 class _Container:
     """A serving process with the model that an endpoint configuration names. It is started again when it dies."""
 
-    def __init__(self, cloud: Cloud, endpoint: str, config_name: str) -> None:
+    def __init__(self, cloud: Cloud, endpoint: str, config_name: str, ready_seconds: float) -> None:
         """Start it and wait until it answers /ping. Raises ServiceError with SageMaker's reason when it does not."""
         backend = sagemaker_backends[ACCOUNT_ID][REGION]
         variant = backend.describe_endpoint_config(config_name)["ProductionVariants"][0]
@@ -180,7 +193,7 @@ class _Container:
         self._stopping = threading.Event()
         self._restarting = threading.Lock()  # so that stop() never misses a process that is just being started
         self._child = self._start()
-        if not self._answers_ping():
+        if not self._answers_ping(ready_seconds):
             self.stop()
             raise ServiceError(
                 "ValidationException",
@@ -199,8 +212,8 @@ class _Container:
         # What our serving image starts.
         return Child([sys.executable, "-m", "inference.serve"], self._environment, self._log.write)
 
-    def _answers_ping(self) -> bool:
-        deadline = time.monotonic() + _READY_SECONDS
+    def _answers_ping(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._child.exit_status is None:
             try:
                 if urllib3.request("GET", f"{self.url}/ping", retries=False, timeout=2).status == 200:
@@ -222,6 +235,14 @@ class _Container:
 def _records() -> dict[str, Any]:
     """moto's own records of the endpoints, by name: what DescribeEndpoint answers from."""
     return sagemaker_backends[ACCOUNT_ID][REGION].endpoints
+
+
+def _fire_alarm(record: Any) -> None:
+    """Raise the first of the alarms that send this endpoint's deployments back."""
+    alarms = ((record.last_deployment_config or {}).get("AutoRollbackConfiguration") or {}).get("Alarms") or []
+    for alarm in alarms[:1]:
+        reason = "Threshold Crossed: as the stand-in was asked to."
+        cloudwatch_backends[ACCOUNT_ID][REGION].set_alarm_state(alarm["AlarmName"], reason, "{}", "ALARM")
 
 
 def _model_error(original_status: int, message: str) -> ServiceError:

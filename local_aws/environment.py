@@ -6,6 +6,11 @@ from collections.abc import Mapping
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"  # moto's default account
 CALLS_PATH = "/_stand_in/calls"  # where the stand-in tells who called what; no bucket's name has an underscore
+FAULTS_PATH = "/_stand_in/faults/"  # below which each of these is asked for
+FAULTS = {
+    "silent-rollback": "it goes into service, an alarm of its fires, and it goes back without a word",
+    "never-ready": "its container never answers /ping",
+}
 URLS_PATH = "/_stand_in/urls/"  # below which each function URL has a path
 STATE_BUCKET = f"terraform-state-{ACCOUNT_ID}"  # the account comes with it, as one that was bootstrapped does
 

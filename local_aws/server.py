@@ -27,7 +27,7 @@ from werkzeug.wrappers import Request, Response
 from local_aws import shims
 from local_aws.cloud import Cloud, ServiceError
 from local_aws.endpoints import Endpoints
-from local_aws.environment import ACCOUNT_ID, CALLS_PATH, REGION, STATE_BUCKET, URLS_PATH
+from local_aws.environment import ACCOUNT_ID, CALLS_PATH, FAULTS_PATH, REGION, STATE_BUCKET, URLS_PATH
 from local_aws.function_urls import FunctionUrls
 from local_aws.functions import Functions
 from local_aws.home import Home
@@ -119,6 +119,9 @@ class StandIn:
             request = Request(environ)
             if request.path == CALLS_PATH:
                 return Response(self._calls.lines(), mimetype="application/jsonl")
+            if request.path.startswith(FAULTS_PATH):
+                self._endpoints.suffer(request.path.removeprefix(FAULTS_PATH))
+                return Response(status=204)
             if target := request.headers.get("X-Amz-Target", ""):
                 operation = self._sagemaker.get(target.removeprefix(_SAGEMAKER))
                 if operation and target.startswith(_SAGEMAKER):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ REMEDIES = {
 def remedy(error: Exception | str) -> str:
     """What to do about an error of AWS's, or about a reason that AWS gives; nothing where that is not known."""
     return next((f" {advice}" for code, advice in REMEDIES.items() if code in str(error)), "")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """A table for people: each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -18,14 +18,25 @@ _BAR_CHARACTERS = 30
 _REMEDIES = {"not_deployed": "run `make deploy` first.", "busy": "try again in a moment."}
 
 
-def predict(outputs: dict[str, Any], image: bytes) -> dict[str, Any]:
+def read_photograph(name: str) -> bytes:
+    """A file's bytes. Raises ToolError."""
+    if not name:
+        raise ToolError("Say which photograph: make predict IMAGE=<file>.")
+    try:
+        return Path(name).expanduser().read_bytes()
+    except OSError as error:
+        raise ToolError(f"Cannot read the photograph {name}: {error.strerror}.") from None
+
+
+def predict(outputs: dict[str, Any], image: bytes, request_id: str | None = None) -> dict[str, Any]:
     """The body of the function's answer. Raises ToolError with the function's own words."""
     client = boto3.client("lambda", region_name=outputs["region"])
+    event = {"image_base64": base64.b64encode(image).decode()} | ({"request_id": request_id} if request_id else {})
     try:
         response = client.invoke(
             FunctionName=outputs["function_name"],
             Qualifier=outputs["function_alias"],
-            Payload=json.dumps({"image_base64": base64.b64encode(image).decode()}),
+            Payload=json.dumps(event),
         )
     except client.exceptions.RequestTooLargeException:
         raise ToolError(f"The photograph has {len(image)} bytes, more than Lambda takes: make it smaller.") from None
@@ -61,12 +72,7 @@ def main() -> None:
     parser.add_argument("--json", help="also write the function's answer to this file")
     parser.add_argument("--image", required=True)
     arguments = parser.parse_args()
-    if not arguments.image:
-        raise ToolError("Say which photograph: make predict IMAGE=<file>.")
-    try:
-        image = Path(arguments.image).expanduser().read_bytes()
-    except OSError as error:
-        raise ToolError(f"Cannot read the photograph {arguments.image}: {error.strerror}.") from None
+    image = read_photograph(arguments.image)
     body = predict(read_outputs(arguments.outputs), image)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(body))

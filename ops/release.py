@@ -1,31 +1,36 @@
 """Choose what the endpoint serves, or whether there is one: write SSM parameters and apply them.
 
-    python -m ops.release --outputs build/dev/outputs.json [--run RUN] -- terraform apply …
-    python -m ops.release --outputs build/dev/outputs.json --serving off -- terraform apply …
+    python -m ops.release deploy --outputs build/dev/outputs.json [--run RUN] -- terraform -var=…
+    python -m ops.release rollback --outputs build/dev/outputs.json [--run RUN] -- terraform -var=…
+    python -m ops.release stop --outputs build/dev/outputs.json -- terraform -var=…
 
-The release list is newest first: `<run_id>@<sha256 of model.json>`. Only this program writes it. When the release does
-not get into service, all is put back as it was.
+When the release does not get into service, all is put back as it was.
 """
 
 import argparse
 import re
-import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from inference.artifact import RUN_ID_PATTERN, ArtifactError, manifest_sha256
+from ops import smoke
 from ops.outputs import ToolError, read_outputs, run
+from ops.predict import predict
+from ops.releases import describe, entries, in_service, model_key, read_parameter, with_count, with_release
+from ops.terraform import apply
 
-KEPT_RELEASES = 10
-EMPTY = "none"
 _IN_CHANGE = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _MODEL_KEY = re.compile(r"runs/([^/]+)/output/model\.tar\.gz")
+# A function that has just been full, or an endpoint that has just changed, answers a moment later.
+_ATTEMPTS, _PAUSE_SECONDS = 5, 2
 
 
 def newest_run(s3: Any, bucket: str) -> str:
@@ -41,87 +46,81 @@ def newest_run(s3: Any, bucket: str) -> str:
     return max(models)[1]
 
 
-def digest_of(s3: Any, bucket: str, run_id: str) -> str:
-    """SHA-256 of the artifact's model.json, once the whole artifact was checked. Raises ToolError."""
+def release_before(releases: str) -> str:
+    """The run that was in service before the one that is. Raises ToolError when there was none."""
+    try:
+        return list(entries(releases))[1]
+    except IndexError:
+        raise ToolError("There is no release before this one: `make releases` shows what there is.") from None
+
+
+def checked_digest(s3: Any, bucket: str, run_id: str) -> str:
+    """SHA-256 of the artifact's model.json, once all was checked and it answered a photograph. Raises ToolError."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "model.tar.gz"
         try:
-            s3.download_file(bucket, f"runs/{run_id}/output/model.tar.gz", str(archive))
+            s3.download_file(bucket, model_key(run_id), str(archive))
         except ClientError as error:
             if error.response["Error"]["Code"] != "404":
                 raise
             raise ToolError(f"There is no model of a run {run_id!r}: `make deploy` takes the newest one.") from None
         try:
-            return manifest_sha256(archive)
-        except ArtifactError as error:
+            digest = manifest_sha256(archive)
+            smoke.check(archive, digest)
+        except (ArtifactError, ToolError) as error:
             raise ToolError(f"The model of run {run_id} cannot be deployed: {error}") from None
+        return digest
 
 
-def with_release(releases: str, run_id: str, digest: str) -> str:
-    """The release list with this run in front, at most ten long."""
-    others = [entry for entry in releases.split(",") if entry != EMPTY and entry.split("@")[0] != run_id]
-    return ",".join([f"{run_id}@{digest}", *others][:KEPT_RELEASES])
-
-
-def with_count(counts: str, run_id: str, instances: int) -> str:
-    """The instance counts with this run's among them; ten, as there are releases."""
-    others = [entry for entry in counts.split(",") if entry != EMPTY and entry.split("=")[0] != run_id]
-    return ",".join([f"{run_id}={instances}", *others][:KEPT_RELEASES])
-
-
-def describe(sagemaker: Any, endpoint_name: str) -> dict[str, Any] | None:
-    """DescribeEndpoint's answer; None where there is no endpoint."""
-    try:
-        return sagemaker.describe_endpoint(EndpointName=endpoint_name)  # type: ignore[no-any-return]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationException":
-            raise
-        return None
-
-
-def live_count(sagemaker: Any, endpoint_name: str) -> int | None:
-    """The instances that autoscaling wants now; None without an endpoint, or with one that never was in service.
+def live(sagemaker: Any, endpoint_name: str) -> tuple[str, int] | None:
+    """(the run in service, the instances that autoscaling wants now); None where no endpoint is in service.
 
     Raises ToolError while the endpoint is being changed, when no apply could change it either.
     """
-    endpoint = describe(sagemaker, endpoint_name) or {}
-    if (status := endpoint.get("EndpointStatus")) in _IN_CHANGE:
+    endpoint = describe(sagemaker, endpoint_name)
+    if endpoint and endpoint["EndpointStatus"] in _IN_CHANGE:
+        status = endpoint["EndpointStatus"]
         raise ToolError(f"The endpoint {endpoint_name} is {status}: wait until it is done, and try again.")
-    variants = endpoint.get("ProductionVariants") or [{}]
-    return variants[0].get("DesiredInstanceCount")  # type: ignore[no-any-return]
+    if not endpoint or not endpoint.get("ProductionVariants"):  # one that never was in service has none
+        return None
+    return in_service(sagemaker, endpoint)[0], endpoint["ProductionVariants"][0]["DesiredInstanceCount"]
 
 
-def deploy(outputs: dict[str, Any], run_id: str | None, apply: list[str]) -> str:
+def deploy(outputs: dict[str, Any], run_id: str | None, terraform: list[str], *, back: bool = False) -> str:
     """Put a run in front of the release list, apply, and see that it is what now serves. Returns how it went.
 
     It starts with as many instances as serve now: a new configuration would otherwise begin with the least, under a
-    load that needs more.
+    load that needs more. `back` takes what is on the list already, the one before without a `run_id`.
 
     Raises:
-        ToolError: there is no such run, the apply failed, or SageMaker went back to what served before; the release
-            list is then as it was.
+        ToolError: there is no such run, its model does not answer, the apply failed, or SageMaker went back to what
+            served before, and the release list is then as it was; or what serves could not be asked.
     """
     s3, ssm, sagemaker = (boto3.client(name, region_name=outputs["region"]) for name in ("s3", "ssm", "sagemaker"))
     if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
         raise ToolError(f"{run_id!r} is no run id: small letters, digits and dashes, 40 at most.")
-    run_id = run_id or newest_run(s3, outputs["artifacts_bucket"])
-    digest = digest_of(s3, outputs["artifacts_bucket"], run_id)
-    releases = _read(ssm, outputs["releases_parameter"])
-    if dict(entry.split("@") for entry in releases.split(",") if "@" in entry).get(run_id, digest) != digest:
+    releases = read_parameter(ssm, outputs["releases_parameter"])
+    listed = entries(releases)
+    if back and run_id and run_id not in listed:
+        raise ToolError(f"Run {run_id} is not on the release list: `make releases` shows it, `make deploy` adds to it.")
+    run_id = run_id or (release_before(releases) if back else newest_run(s3, outputs["artifacts_bucket"]))
+    digest = checked_digest(s3, outputs["artifacts_bucket"], run_id)
+    if listed.get(run_id, digest) != digest:
         raise ToolError(f"The model of run {run_id} is another than was deployed before: bring its first version back.")
     changes = {outputs["releases_parameter"]: with_release(releases, run_id, digest)}
     # A release that serves keeps its configuration: it may be the one that SageMaker goes back to.
-    count = live_count(sagemaker, outputs["endpoint_name"])
-    if run_id != _in_front(releases) and count:
+    serving = live(sagemaker, outputs["endpoint_name"])
+    if serving and serving[0] != run_id:
         parameter = outputs["instance_counts_parameter"]
-        changes[parameter] = with_count(_read(ssm, parameter), run_id, count)
+        changes[parameter] = with_count(read_parameter(ssm, parameter), run_id, serving[1])
     unasked: Exception | None = None
     with _written(ssm, changes):
-        if run_to_its_end(apply) != 0:
+        began = datetime.now(UTC)
+        if not apply(terraform):
             raise ToolError(f"Run {run_id} was not deployed: the apply failed, and the release list is as it was.")
         try:
             endpoint = describe(sagemaker, outputs["endpoint_name"])
-            reason = endpoint and why_not_served(sagemaker, endpoint, digest)
+            reason = endpoint and why_not_served(sagemaker, endpoint, (run_id, digest), began)
         except (ClientError, BotoCoreError) as error:
             unasked = error  # no reason to take back what was applied
         else:
@@ -131,90 +130,97 @@ def deploy(outputs: dict[str, Any], run_id: str | None, apply: list[str]) -> str
         raise ToolError(f"Run {run_id} was applied; whether it serves could not be asked: {unasked}")
     if endpoint is None:
         return f"Run {run_id} is first on the list, and the endpoint is off: `make start` brings it into service."
-    return f"Run {run_id} is in service at endpoint {outputs['endpoint_name']}."
+    _ask_the_function(outputs, run_id)
+    return f"Run {run_id} is in service at endpoint {outputs['endpoint_name']}, and the function answers."
 
 
-def switch(outputs: dict[str, Any], serving: str, apply: list[str]) -> None:
+def switch(outputs: dict[str, Any], serving: str, terraform: list[str]) -> None:
     """Take the endpoint away ("off") or bring it back ("on"), with the instances that it had. Raises ToolError."""
     ssm, sagemaker = (boto3.client(name, region_name=outputs["region"]) for name in ("ssm", "sagemaker"))
     changes = {outputs["serving_parameter"]: serving}
-    count = live_count(sagemaker, outputs["endpoint_name"])
-    if serving == "off" and count:
+    now = live(sagemaker, outputs["endpoint_name"])
+    if serving == "off" and now:
+        front = next(iter(entries(read_parameter(ssm, outputs["releases_parameter"]))))
         parameter = outputs["instance_counts_parameter"]
-        changes[parameter] = with_count(
-            _read(ssm, parameter), _in_front(_read(ssm, outputs["releases_parameter"])), count
-        )
+        changes[parameter] = with_count(read_parameter(ssm, parameter), front, now[1])
     with _written(ssm, changes):
-        if run_to_its_end(apply) != 0:
+        if not apply(terraform):
             raise ToolError(f"The endpoint was not switched {serving}: the apply failed.")
-
-
-def _in_front(releases: str) -> str:
-    return releases.split(",")[0].split("@")[0]
-
-
-def _read(ssm: Any, parameter: str) -> str:
-    return str(ssm.get_parameter(Name=parameter)["Parameter"]["Value"])
 
 
 @contextmanager
 def _written(ssm: Any, changes: dict[str, str]) -> Iterator[None]:
     """Write parameters, and put them back as they were when what follows fails; not what somebody else wrote since."""
-    before = {parameter: _read(ssm, parameter) for parameter in changes}
+    before = {parameter: read_parameter(ssm, parameter) for parameter in changes}
     try:
         for parameter, value in changes.items():
             ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
         yield
     except BaseException:
         for parameter, value in before.items():
-            if _read(ssm, parameter) == changes[parameter]:
+            if read_parameter(ssm, parameter) == changes[parameter]:
                 ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
         raise
 
 
-def run_to_its_end(command: list[str], **options: Any) -> int:
-    """Run a command that must not be cut short: Ctrl-C reaches it too, and it saves its state before it ends.
+def why_not_served(sagemaker: Any, endpoint: dict[str, Any], release: tuple[str, str], began: datetime) -> str | None:
+    """None when the endpoint serves this release, (run id, digest), else why it does not.
 
-    `options` are subprocess.Popen's.
+    Terraform cannot tell: an endpoint that went back by itself is in service too, and SageMaker says nothing of it. An
+    alarm of its that changed since the deployment `began` does.
     """
-    process = subprocess.Popen(command, **options)
-    was_interrupted = False
-    while True:
-        try:
-            status = process.wait()
-            break
-        except KeyboardInterrupt:
-            was_interrupted = True
-    if was_interrupted:
-        raise KeyboardInterrupt
-    return status
-
-
-def why_not_served(sagemaker: Any, endpoint: dict[str, Any], digest: str) -> str | None:
-    """None when the endpoint serves the model of this digest, else what SageMaker says of it.
-
-    Terraform cannot tell: an endpoint that went back by itself is in service too.
-    """
-    configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    model = sagemaker.describe_model(ModelName=configuration["ProductionVariants"][0]["ModelName"])
-    if model["PrimaryContainer"]["Environment"]["MODEL_MANIFEST_SHA256"] == digest:
+    name = endpoint["EndpointName"]
+    try:
+        sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name)
+    except WaiterError as error:
+        return f"the endpoint did not come into service: {error.last_response.get('FailureReason', error)}"
+    endpoint = sagemaker.describe_endpoint(EndpointName=name)
+    if in_service(sagemaker, endpoint) == release:
         return None
-    return str(endpoint.get("FailureReason", "the endpoint serves another release."))
+    went_back = f"SageMaker went back to {endpoint['EndpointConfigName']} by itself"
+    if said := endpoint.get("FailureReason"):
+        return f"{went_back}: {said}"
+    rollback = endpoint.get("LastDeploymentConfig", {}).get("AutoRollbackConfiguration", {})
+    names = [alarm["AlarmName"] for alarm in rollback.get("Alarms", [])]
+    cloudwatch = boto3.client("cloudwatch", region_name=sagemaker.meta.region_name)
+    alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    fired = [
+        f"the alarm {alarm['AlarmName']} fired ({alarm['StateReason']})"
+        for alarm in alarms
+        if alarm["StateValue"] == "ALARM" or alarm.get("StateTransitionedTimestamp", began) > began
+    ]
+    return f"{went_back}: {'; '.join(fired) or 'none of its alarms says why'}"
+
+
+def _ask_the_function(outputs: dict[str, Any], run_id: str) -> None:
+    """One photograph through the whole of it. Raises ToolError with the function's words."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            predict(outputs, smoke.photograph())
+        except ToolError as error:
+            if attempt == _ATTEMPTS - 1:
+                raise ToolError(f"Run {run_id} is in service, but the function has no answer: {error}") from None
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("action", choices=["deploy", "rollback", "stop", "start"])
     parser.add_argument("--outputs", type=Path, required=True)
     parser.add_argument("--run", default=None)
-    parser.add_argument("--serving", choices=["on", "off"])
-    parser.add_argument("apply", nargs="+", help="the command that applies what was written")
+    parser.add_argument("terraform", nargs="+", help="Terraform, and the variables of its root")
     arguments = parser.parse_args()
     outputs = read_outputs(arguments.outputs)
-    if arguments.serving:
-        switch(outputs, arguments.serving, arguments.apply)
-        print(f"The endpoint {outputs['endpoint_name']} is {arguments.serving}.")
-    else:
-        print(deploy(outputs, arguments.run or None, arguments.apply))
+    match arguments.action:
+        case "deploy" | "rollback":
+            back = arguments.action == "rollback"
+            print(deploy(outputs, arguments.run or None, arguments.terraform, back=back))
+        case action:
+            serving = {"stop": "off", "start": "on"}[action]
+            switch(outputs, serving, arguments.terraform)
+            print(f"The endpoint {outputs['endpoint_name']} is {serving}.")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,15 @@ set -uo pipefail
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# -i: Ctrl-C reaches tee as well, and terraform must be able to go on writing while it saves its state.
-terraform -chdir="$(dirname "$0")/../terraform" "$@" 2> >(tee -i "$log" >&2)
-status=$?
+# Ctrl-C reaches what reads from terraform as well, and terraform must be able to go on writing while it saves its state.
+run() { terraform -chdir="$(dirname "$0")/../terraform" "$@" 2> >(tee -i "$log" >&2); }
+if [ "$1" = apply ]; then # and lists two dozen outputs, which go into a file
+  run "$@" | (trap '' INT; awk '/^Outputs:$/ {done = 1} !done {print; fflush()}')
+  status=${PIPESTATUS[0]}
+else
+  run "$@"
+  status=$?
+fi
 if [ "$status" -ne 0 ] && grep -q 'Error acquiring the state lock' "$log"; then
   field() { sed -n "s/^[^A-Za-z]*$1: *//p" "$log"; }
   echo "The state is locked by $(field Who) since $(field Created): wait for that run; only if it is dead, \`make unlock ENV=$ENV LOCK=$(field ID)\`." >&2

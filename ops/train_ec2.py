@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from inference.artifact import RUN_ID_PATTERN
 from ops.outputs import ToolError, read_outputs, remedy, run
-from ops.release import run_to_its_end
+from ops.terraform import run_to_its_end
 from ops.train import hyperparameters, whole_number
 from training.inputs import check_uploaded, upload
 

@@ -85,6 +85,18 @@ output "key_arn" {
   value       = module.storage.key_arn
 }
 
+output "billed" {
+  description = "What costs money by the hour, used or not. The endpoint is billed once there is a release, the notebook while it runs."
+  value = {
+    endpoint_instance_type  = var.endpoint_instance_type
+    endpoint_instances      = var.endpoint_scaling.min_instances
+    provisioned_concurrency = var.function_provisioned_concurrency == null ? 0 : var.function_provisioned_concurrency
+    function_memory_mb      = var.function_memory_mb
+    notebook_instance_type  = try(var.notebook.instance_type, null)
+    interface_endpoints     = try(one(module.network[*]).interface_endpoint_count, 0)
+  }
+}
+
 output "training_network" {
   description = "Subnets and security groups of the training jobs; null for SageMaker's own network."
   value       = one([for network in module.network : { subnets = network.subnet_ids, security_group_ids = network.security_group_ids }])

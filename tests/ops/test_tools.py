@@ -18,7 +18,8 @@ from local_aws.home import REPOSITORY
 from ops.outputs import ToolError, read_outputs
 from ops.package import function_zip, source_tar
 from ops.predict import table
-from ops.release import digest_of, newest_run, with_release
+from ops.release import checked_digest, newest_run
+from ops.releases import with_release
 from tests.conftest import StandInUnderTest
 
 
@@ -87,7 +88,7 @@ def test_an_unknown_run_is_named() -> None:
     s3, stubber = stubbed_s3()
     stubber.add_client_error("head_object", "404")
     with stubber, pytest.raises(ToolError, match="There is no model of a run 'nobody'"):
-        digest_of(s3, "b", "nobody")
+        checked_digest(s3, "b", "nobody")
 
 
 def test_a_broken_archive_is_refused_in_a_sentence(tmp_path: Path) -> None:

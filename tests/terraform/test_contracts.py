@@ -2,7 +2,9 @@
 
 import ast
 import hashlib
+import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from hcl2.utils import SerializationOptions
 
 from local_aws.endpoints import _refuse_unknown_image
 from local_aws.environment import ACCOUNT_ID, REGION
-from ops.release import EMPTY, KEPT_RELEASES, with_count, with_release
+from ops.cost import Setup
+from ops.releases import EMPTY, KEPT_RELEASES, with_count, with_release
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "terraform"
@@ -156,7 +159,17 @@ def test_outputs_are_what_make_and_ops_read() -> None:
         "notebook_name",
         "key_arn",
         "training_network",
+        "billed",
     }
+
+
+def test_what_is_billed_by_the_hour_has_a_price() -> None:
+    billed = blocks(ROOT / "outputs.tf", "output")["billed"]["value"]
+    counted_in_the_plan = {"alarm_metrics", "keys"}
+    assert set(billed) | counted_in_the_plan == {field.name for field in fields(Setup)}
+    prices = json.loads((REPOSITORY / "ops" / "prices.json").read_text())
+    variables = blocks(ROOT / "variables.tf", "variable")
+    assert variables["endpoint_instance_type"]["default"] in prices["endpoint_usd_per_hour"]
 
 
 def test_tools_read_only_outputs_that_exist() -> None:

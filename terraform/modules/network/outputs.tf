@@ -16,6 +16,11 @@ output "security_group_ids" {
   ]
 }
 
+output "interface_endpoint_count" {
+  description = "Interface endpoints times zones: how many are billed."
+  value       = length(local.interface_services) * var.availability_zones
+}
+
 output "policy_json" {
   description = "What an execution role needs beside its own policy to attach network interfaces here."
   value       = data.aws_iam_policy_document.this.json

@@ -1,0 +1,66 @@
+"""Take everything away: list what goes, ask, let Terraform do it, and name what is left over in the account.
+
+python -m ops.destroy --confirm "" -- ops/terraform.sh -var=…
+"""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+
+from ops.outputs import ToolError, run
+from ops.terraform import changes, planned, run_to_its_end
+
+# What AWS keeps as history and bills nobody for, by what stands in the ARN.
+_HISTORY = (":training-job/", ":hyper-parameter-tuning-job/")
+
+
+def left_over(project: str, environment: str, region: str) -> Iterator[tuple[str, bool]]:
+    """(ARN, whether it goes by itself) of what bears the tags that terraform/providers.tf puts on everything.
+
+    The API that finds resources by their tags knows nearly every type; IAM's roles are none of them.
+    """
+    tags = [{"Key": key, "Values": [value]} for key, value in (("Project", project), ("Environment", environment))]
+    tagging, kms = (boto3.client(name, region_name=region) for name in ("resourcegroupstaggingapi", "kms"))
+    for page in tagging.get_paginator("get_resources").paginate(TagFilters=tags):
+        for found in page["ResourceTagMappingList"]:
+            arn: str = found["ResourceARN"]
+            is_key = arn.split(":")[2] == "kms"
+            if not any(kind in arn for kind in _HISTORY):
+                yield arn, is_key and kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+
+
+def report(found: list[tuple[str, bool]]) -> str:
+    """What to tell of it. Raises ToolError when something is left over that stays."""
+    if staying := [arn for arn, goes in found if not goes]:
+        raise ToolError("Left over, by its tags, to be deleted by hand: " + ", ".join(staying))
+    waiting = [f"{arn} waits for its deletion, 30 days at most." for arn, _ in found]
+    return "\n".join(["Nothing is left over.", *waiting])
+
+
+def agreed() -> bool:
+    try:
+        return input("Destroy all of this? Type yes: ") == "yes"
+    except EOFError:
+        print()
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--confirm", required=True, help="yes: do not ask")
+    parser.add_argument("terraform", nargs="+", help="Terraform, and the variables of its root")
+    arguments = parser.parse_args()
+    with planned(arguments.terraform, "-destroy") as (plan, file):
+        print("\n".join(changes(plan)), flush=True)
+        if arguments.confirm != "yes" and not agreed():
+            raise ToolError("Nothing was destroyed.")
+        if run_to_its_end([arguments.terraform[0], "apply", str(file)]) != 0:
+            raise ToolError("Not everything was destroyed: the reason stands above; once it is mended, try again.")
+    variables: dict[str, Any] = {name: variable["value"] for name, variable in plan["variables"].items()}
+    print(report(list(left_over(*(variables[name] for name in ("project", "environment", "region"))))))
+
+
+if __name__ == "__main__":
+    run(main)
