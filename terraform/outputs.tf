@@ -5,6 +5,11 @@ output "region" {
   value       = var.region
 }
 
+output "project" {
+  description = "Project: the tag on everything, and what names begin with."
+  value       = var.project
+}
+
 output "data_bucket" {
   description = "Bucket of the data sets."
   value       = module.storage.buckets.data.name
@@ -105,4 +110,9 @@ output "training_network" {
 output "training_instance_type" {
   description = "Instance type of the training jobs."
   value       = var.training_instance_type
+}
+
+output "function_reserved_concurrency" {
+  description = "Share of the account's concurrency kept for the function; null where none is."
+  value       = var.function_reserved_concurrency
 }

@@ -141,6 +141,7 @@ def test_only_the_stand_in_names_its_image_and_one_that_it_runs() -> None:
 def test_outputs_are_what_make_and_ops_read() -> None:
     assert set(blocks(ROOT / "outputs.tf", "output")) == {
         "region",
+        "project",
         "data_bucket",
         "artifacts_bucket",
         "training_role_arn",
@@ -148,6 +149,7 @@ def test_outputs_are_what_make_and_ops_read() -> None:
         "function_name",
         "function_alias",
         "function_url",
+        "function_reserved_concurrency",
         "endpoint_name",
         "releases_parameter",
         "serving_parameter",
@@ -174,7 +176,7 @@ def test_what_is_billed_by_the_hour_has_a_price() -> None:
 
 def test_tools_read_only_outputs_that_exist() -> None:
     files = [*(REPOSITORY / "ops").glob("*.py"), *(REPOSITORY / "training").glob("*.py")]
-    read = {name for file in files for name in re.findall(r'outputs(?:\.get\(|\[)"(\w+)"', file.read_text())}
+    read = {name for file in files for name in re.findall(r"""outputs(?:\.get\(|\[)["\'](\w+)""", file.read_text())}
     assert read
     assert read <= set(blocks(ROOT / "outputs.tf", "output"))
 
