@@ -26,15 +26,19 @@ def read_outputs(path: Path) -> dict[str, Any]:
     return {name: output["value"] for name, output in outputs.items()}
 
 
-# By the error's code; a part of the code is enough.
+# By the error's code, or by what it says where it has none; a part is enough.
 REMEDIES = {
     "ResourceLimitExceeded": "Ask for a higher quota in the Service Quotas console, or for less.",
     "CapacityError": "AWS has no such instance free: try another INSTANCE_TYPE, or later.",
     "InsufficientInstanceCapacity": "AWS has no such instance free: try another INSTANCE_TYPE, or later.",
     "VcpuLimitExceeded": "Ask for a higher quota in the Service Quotas console, or take a smaller INSTANCE_TYPE.",
     "VPCIdNotSpecified": "The account has no default network: name a subnet, TF_VAR_subnet_id=<its id>.",
+    "Unable to locate credentials": "Log in, or name a profile: AWS_PROFILE=<its name>.",
+    "config profile": "`aws configure list-profiles` lists those there are.",
+    "InvalidClientTokenId": "AWS knows these keys no more: use others.",
     "ExpiredToken": "Log in again.",
     "AccessDenied": "These credentials may not do that: use others, or have them allowed to.",
+    'URL: "': "Nothing answers there: look at the network, and at HTTPS_PROXY.",
 }
 
 
