@@ -187,6 +187,14 @@ load-test: setup ## load ENV's function and report [USERS=5] [SECONDS=30] [RATE=
 capacity: setup ## what a traffic needs, costs and meets while it scales [TRAFFIC=<requests a second>]
 	@$(PYTHON) -m tests.benchmarks.capacity
 
+.PHONY: doctor
+doctor: .venv/installed ## say what is not ready on this machine and in ENV's account, and what to do about it
+	@$(PYTHON) -m ops.doctor --outputs $(OUTPUTS)
+
+.PHONY: audit
+audit: setup ## look for what is too open, allowed too much or not used any more: 2 with findings
+	@$(IN_CLOUD) $(PYTHON) -m ops.audit --outputs $(OUTPUTS)
+
 .PHONY: destroy
 destroy: init packages ## take everything away again: lists it, asks (CONFIRM=yes does not), names what is left over
 	@$(IN_CLOUD) $(PYTHON) -m ops.destroy --confirm "$$CONFIRM" -- $(TERRAFORM) $(VARIABLES)

@@ -85,6 +85,34 @@ def deployed(trained: tuple[Journey, str]) -> Journey:
     return path
 
 
+def test_the_doctor_has_no_complaint_and_says_what_only_aws_has(provisioned: Journey) -> None:
+    said = provisioned.succeed("doctor")
+    statuses: dict[str, list[str]] = {}
+    for status, name in re.findall(r"^(ok|problem|not asked) +([a-z ]+): ", said, flags=re.MULTILINE):
+        statuses.setdefault(status, []).append(name)
+    quotas = ["training quota", "endpoint quota", "function quota"]
+    assert statuses == {
+        "ok": ["tools", "credentials", "region", "buckets"],
+        "not asked": ["clock", "serving image", *quotas],
+    }
+
+
+def test_the_audit_finds_what_was_planted_and_of_our_own_nothing(provisioned: Journey) -> None:
+    trust = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}}
+    iam = provisioned.client("iam")
+    iam.create_role(RoleName="dogbreed-local-planted", AssumeRolePolicyDocument=json.dumps(trust))
+    try:
+        audit = provisioned.make("audit")
+    finally:
+        iam.delete_role(RoleName="dogbreed-local-planted")
+    assert audit.stdout.splitlines() == [
+        "role dogbreed-local-planted  can be taken by everyone; name in its trust policy who may.",
+        "Not asked: IAM Access Analyzer; the stand-in has none.",
+        "Findings: 1. Looked at: roles 6, buckets 3, functions 1, notebooks 1, security groups 0.",
+    ]
+    assert "audit] Error 2" in audit.stderr
+
+
 def test_the_breed_on_a_photograph_is_told(deployed: Journey) -> None:
     for breed in BREEDS:
         photograph = next((deployed.data / "test" / breed).iterdir())
