@@ -37,11 +37,11 @@ def planned(command: list[str], *options: str) -> Iterator[tuple[dict[str, Any],
 
 
 def apply(command: list[str]) -> bool:
-    """Plan, print what would change, and apply exactly that. Returns whether it worked."""
+    """Plan, print what would change, and apply exactly that, if anything. Returns whether it worked."""
     try:
         with planned(command) as (plan, file):
             print("\n".join(changes(plan)), flush=True)
-            return run_to_its_end([command[0], "apply", str(file)]) == 0
+            return not plan["applyable"] or run_to_its_end([command[0], "apply", str(file)]) == 0
     except PlanError:
         return False
 

@@ -190,7 +190,7 @@ def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:
 
 
 def test_the_live_instance_count_survives_a_release_a_rollback_and_off_and_on(deployed: Journey) -> None:
-    """And after each of them Terraform has nothing to change."""
+    """And Terraform has nothing to change afterwards."""
     first = deployed.releases().split("@")[0]
     s3 = deployed.client("s3")
     artifacts = "dogbreed-local-artifacts-123456789012"
@@ -198,13 +198,12 @@ def test_the_live_instance_count_survives_a_release_a_rollback_and_off_and_on(de
     s3.copy_object(Bucket=artifacts, Key="runs/second/output/model.tar.gz", CopySource=model)
 
     deployed.scale(3)
-    assert NO_CHANGES in deployed.succeed("plan")
     deployed.succeed("deploy", "RUN=second")
     assert [entry.split("@")[0] for entry in deployed.releases().split(",")] == ["second", first]
     assert deployed.instances() == 3
 
     deployed.scale(2)
-    deployed.succeed("deploy", f"RUN={first}")
+    deployed.succeed("rollback")
     assert [entry.split("@")[0] for entry in deployed.releases().split(",")] == [first, "second"]
     assert deployed.instances() == 2
     assert NO_CHANGES in deployed.succeed("plan")
@@ -212,10 +211,21 @@ def test_the_live_instance_count_survives_a_release_a_rollback_and_off_and_on(de
     deployed.scale(3)
     assert f"The endpoint {ENDPOINT} is off." in deployed.succeed("stop")
     assert deployed.client("sagemaker").list_endpoints()["Endpoints"] == []
-    assert NO_CHANGES in deployed.succeed("plan")
     assert f"The endpoint {ENDPOINT} is on." in deployed.succeed("start")
     assert deployed.instances() == 3
     assert NO_CHANGES in deployed.succeed("plan")
+
+
+def test_a_photograph_is_followed_through_logs_and_metrics(deployed: Journey) -> None:
+    photograph = next((deployed.data / "test" / BREEDS[0]).iterdir())
+    said = deployed.succeed("predict", f"IMAGE={photograph}", "TRACE=1")
+    first, second = re.findall(r"^  request ([0-9a-f]{32}): 200$", said, flags=re.MULTILINE)
+    assert first == second
+    assert re.search(r"^  metrics dogbreed-local-predict: .*TotalMilliseconds [0-9.]+", said, flags=re.MULTILINE)
+    assert re.search(r"^  metrics dogbreed-local: .*model_milliseconds [0-9.]+", said, flags=re.MULTILINE)
+    *stages, in_all = map(float, re.findall(r"^[a-zL ,]+ +(-?[0-9]+\.[0-9])$", said, flags=re.MULTILINE))
+    assert len(stages) == 7
+    assert sum(stages) == pytest.approx(in_all, abs=0.5)  # each is rounded
 
 
 def test_a_lock_of_somebody_else_is_told_with_the_way_out(deployed: Journey) -> None:
@@ -239,7 +249,7 @@ def test_what_is_refused_loses_nothing(deployed: Journey) -> None:
     assert deployed.refuse("data", "DATA=/nowhere").startswith("There is no folder /nowhere")
     assert deployed.refuse("image").startswith("No image needs to be built here")
     assert "There is no environment 'staging'" in deployed.refuse("plan", "ENV=staging")
-    assert deployed.refuse("destroy") == "Nothing was destroyed."
+    assert deployed.refuse("rollback", "RUN=nobody").startswith("Run nobody is not on the release list")
     assert deployed.releases() == before
 
 
@@ -249,7 +259,7 @@ def test_the_same_target_twice_changes_nothing(deployed: Journey) -> None:
     assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("infra")
     deployed.succeed("data", f"DATA={deployed.data}")
     in_service = before.split("@")[0]
-    assert "Resources: 0 added, 0 changed, 0 destroyed" in deployed.succeed("deploy", f"RUN={in_service}")
+    assert "  Nothing changes.\n" in deployed.succeed("deploy", f"RUN={in_service}")
     assert deployed.releases() == before
 
 
@@ -281,7 +291,7 @@ def test_no_role_called_what_it_may_not_nor_may_what_nobody_calls(deployed: Jour
 def test_destroy_leaves_nothing_and_down_no_process(deployed: Journey) -> None:
     """Last in this file: what it takes away, the others need."""
     assert len(leftovers(deployed.url)) > 10
-    deployed.succeed("destroy", "CONFIRM=yes")
+    assert "Nothing is left over." in deployed.succeed("destroy", "CONFIRM=yes")
     assert leftovers(deployed.url) == []
     deployed.succeed("down")
     assert deployed.home.processes() == []

@@ -159,11 +159,17 @@ def test_the_second_day(
     assert min(answers.values()) > 10
     assert NO_CHANGES in path.succeed("plan")
 
+    said = path.succeed("cost")
+    assert re.search(r"^USD a month, idle +seed +local$", said, flags=re.MULTILINE)
+    assert re.search(r"^  endpoint +83\.95 +78\.11$", said, flags=re.MULTILINE)  # 730 hours of prices.json's
+
     path.succeed("stop")
     assert "The endpoint is off" in path.succeed("releases")
     path.succeed("start")
     assert in_service(path) == [second]
 
+    assert path.refuse("destroy") == "Nothing was destroyed."
+    assert in_service(path) == [second]
     said = path.succeed("destroy", "CONFIRM=yes")
     assert "  - sagemaker_endpoint: dogbreed-local" in said
     assert "Nothing is left over." in said

@@ -50,9 +50,10 @@ def test_a_plan_is_told_by_kind_and_name() -> None:
 def terraform(folder: Path, plan: int, applied: int) -> str:
     """A Terraform that ends with these statuses, and writes down how it was called."""
     program = folder / "terraform"
+    shown = json.dumps({"applyable": True})
     program.write_text(
         f'#!/bin/sh\necho "$@" >>{folder}/calls\n'
-        f"case $1 in plan) exit {plan};; apply) exit {applied};; show) echo '{json.dumps({})}';; esac\n"
+        f"case $1 in plan) exit {plan};; apply) exit {applied};; show) echo '{shown}';; esac\n"
     )
     program.chmod(0o755)
     return str(program)
