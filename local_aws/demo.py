@@ -24,12 +24,12 @@ from types import FrameType
 from typing import Any
 
 from local_aws.clients import client
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import client_environment
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
 from local_aws.leftovers import leftovers
 from ops.predict import table
 from training.data import find_splits, scan
-from training.drawn_breeds import draw_breeds
 from training.errors import TrainingError
 
 _FOLDER = REPOSITORY / "build" / "demo"

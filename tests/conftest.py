@@ -1,4 +1,4 @@
-"""What several rooms share: the option --full, a stand-in cloud, and where the real photographs are."""
+"""What several rooms share: the option --full, a stand-in cloud, drawn dogs, and where the real photographs are."""
 
 import json
 import os
@@ -17,6 +17,7 @@ import pytest
 import urllib3
 
 from local_aws.clients import client
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import CALLS_PATH, client_environment
 from local_aws.home import HOME_VARIABLE, REPOSITORY, Home
 
@@ -169,4 +170,11 @@ def photographs() -> Path:
     folder = Path(os.environ.get("DOGS_DATA") or REPOSITORY.parent / "shared" / "data" / "dogs")
     if not (folder / "train").is_dir():
         pytest.skip(f"no real photographs at {folder}: name a folder of train/valid/test/<breed> in DOGS_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_breeds(folder)
     return folder

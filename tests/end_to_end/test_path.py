@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import client_environment
 from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
@@ -22,7 +23,6 @@ from tests.end_to_end.journey import DATASET, ENDPOINT, NO_CHANGES, Journey
 from tests.end_to_end.notebook import execute
 from tests.iam.not_less import never_called, only_on_aws, recorded, refused
 from tests.iam.policies import in_account
-from training.drawn_breeds import draw_breeds
 
 pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(900)]
 BREEDS = ("drawn_cloud_puff", "drawn_ember_fox", "drawn_ink_longear")

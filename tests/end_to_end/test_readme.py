@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.home import REPOSITORY
-from training.drawn_breeds import draw_breeds
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1700), pytest.mark.xdist_group("readme")]
 BLOCKS = re.findall(

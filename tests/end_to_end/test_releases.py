@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from inference.artifact import MANIFEST_NAME, pack, parse_manifest, seal
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
@@ -22,7 +23,6 @@ from ops.outputs import ToolError
 from ops.predict import predict
 from ops.smoke import photograph
 from tests.end_to_end.journey import DATASET, ENDPOINT, NO_CHANGES, Journey
-from training.drawn_breeds import draw_breeds
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1500), pytest.mark.xdist_group("releases")]
 ARTIFACTS = f"dogbreed-local-artifacts-{ACCOUNT_ID}"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
@@ -22,7 +23,6 @@ from tests.conftest import wait_for
 from tests.end_to_end.journey import DATASET, Journey
 from tests.iam.not_less import recorded, refused
 from tests.iam.policies import in_account
-from training.drawn_breeds import draw_breeds
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1500), pytest.mark.xdist_group("train_ec2")]
 ARTIFACTS = f"dogbreed-local-artifacts-{ACCOUNT_ID}"

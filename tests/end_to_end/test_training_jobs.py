@@ -19,13 +19,13 @@ import torch
 from safetensors.torch import save_file
 
 from local_aws.cloud import list_objects
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from tests.conftest import wait_for
 from tests.end_to_end.journey import Journey
 from tests.end_to_end.notebook import execute
 from training.backbone import load_backbone
-from training.drawn_breeds import draw_breeds
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1500), pytest.mark.xdist_group("training_jobs")]
 ARTIFACTS, DATA = (f"dogbreed-local-{purpose}-{ACCOUNT_ID}" for purpose in ("artifacts", "data"))

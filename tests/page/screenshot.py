@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from local_aws.drawn_breeds import BREEDS, draw_dog
 from local_aws.home import REPOSITORY
 from tests.page.conftest import Visit, launch
-from training.drawn_breeds import BREEDS, draw_dog
 
 WIDE = {"viewport": {"width": 860, "height": 640}}
 TELEPHONE = {"viewport": {"width": 320, "height": 640}, "color_scheme": "dark", "has_touch": True}

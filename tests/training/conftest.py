@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from training.drawn_breeds import draw_breeds
 from training.train import main
 
 ROOT = Path(__file__).parents[2]
@@ -76,13 +75,6 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "--calibration-images",
         "0",
     ]
-
-
-@pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_breeds(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from local_aws.drawn_breeds import draw_breeds
 from ops.outputs import ToolError, read_outputs, run
-from training.drawn_breeds import draw_breeds
 
 OUT = Path("build/load")
 MOST_USERS, MOST_SECONDS, MOST_A_SECOND = 500, 3600, 10_000

@@ -24,8 +24,8 @@ from torch import nn
 
 from inference.artifact import MANIFEST_NAME, WEIGHTS_NAME, InputSpec, read_artifact
 from inference.preprocess import ImageError, Preprocess, decode
+from local_aws.drawn_breeds import draw_breeds
 from training.data import SPLITS, Broken, Dataset, Sample, find_splits, read_dataset
-from training.drawn_breeds import draw_breeds
 from training.errors import TrainingError
 from training.images import Files
 from training.network import Network

@@ -1,6 +1,6 @@
 """Draw a small data set of made-up dog breeds, so that every part of the project can run with nothing from anywhere.
 
-    python -m training.drawn_breeds build/datasets/drawn
+    python -m local_aws.drawn_breeds build/datasets/drawn
 
 Twelve breeds that no kennel club knows, drawn with ellipses. A breed is its coat, its ears, its muzzle and its
 markings; the dog's place, size, tilt and mood and the world behind it are left to chance, so that a classifier has to

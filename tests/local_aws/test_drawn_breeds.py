@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from local_aws.drawn_breeds import BREEDS, IMAGE_SIZE, IMAGES_PER_BREED, draw_breeds, draw_dog
 from training.data import find_splits, read_dataset
-from training.drawn_breeds import BREEDS, IMAGE_SIZE, IMAGES_PER_BREED, draw_breeds, draw_dog
 
 
 def hashes(folder: Path) -> dict[str, str]:
