@@ -23,7 +23,7 @@ EMPTY = "none"
 
 def entries(releases: str) -> dict[str, str]:
     """{run id: digest}, newest first."""
-    return dict(entry.split("@") for entry in releases.split(",") if entry != EMPTY)
+    return dict(entry.split("@") for entry in releases.split(",") if "@" in entry)
 
 
 def with_release(releases: str, run_id: str, digest: str) -> str:

@@ -163,13 +163,17 @@ def test_the_second_day(
     assert re.search(r"^USD a month, idle +seed +local$", said, flags=re.MULTILINE)
     assert re.search(r"^  endpoint +83\.95 +78\.11$", said, flags=re.MULTILINE)  # 730 hours of prices.json's
 
-    path.succeed("stop")
+    path.scale(3)
+    assert f"The endpoint {ENDPOINT} is off." in path.succeed("stop")
+    assert path.client("sagemaker").list_endpoints()["Endpoints"] == []
     assert "The endpoint is off" in path.succeed("releases")
-    path.succeed("start")
-    assert in_service(path) == [second]
+    assert f"The endpoint {ENDPOINT} is on." in path.succeed("start")
+    assert path.instances() == 3
+    assert "in service, 3 instances" in path.succeed("releases")
+    assert NO_CHANGES in path.succeed("plan")
 
     assert path.refuse("destroy") == "Nothing was destroyed."
-    assert in_service(path) == [second]
+    assert path.instances() == 3
     said = path.succeed("destroy", "CONFIRM=yes")
     assert "  - sagemaker_endpoint: dogbreed-local" in said
     assert "Nothing is left over." in said
