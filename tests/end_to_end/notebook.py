@@ -11,10 +11,9 @@ from tests.end_to_end.journey import DATASET, Journey
 NOTEBOOK = REPOSITORY / "training" / "train_and_deploy.ipynb"
 
 
-def execute(path: Journey, *, without: str = "") -> str:
-    """Run the cells, those with the tag `without` left out. Returns what they showed. Raises where one fails."""
+def execute(path: Journey) -> str:
+    """Run the cells. Returns what they showed. Raises where one fails."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if without not in cell.metadata.get("tags", [])]
     variables = {
         **without_aws(path.environment),
         **client_environment(path.url),

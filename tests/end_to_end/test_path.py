@@ -20,7 +20,6 @@ from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
 from tests.conftest import running_provider
 from tests.end_to_end.journey import DATASET, NO_CHANGES, Journey
-from tests.end_to_end.notebook import execute
 from tests.iam.not_less import never_called, only_on_aws, recorded, refused
 from tests.iam.policies import in_account
 
@@ -263,15 +262,6 @@ def test_a_later_commit_changes_tags_alone(deployed: Journey) -> None:
     said = deployed.succeed("infra", "COMMIT=1111111")
     assert re.search(r"Resources: 0 added, [1-9]\d+ changed, 0 destroyed", said)
     assert NO_CHANGES in deployed.succeed("plan", "COMMIT=1111111")
-
-
-@pytest.mark.full
-def test_the_notebook_trains_and_predicts(deployed: Journey) -> None:
-    """Its short form; `make verify` runs all of it."""
-    shown = execute(deployed, without="long")
-    assert "epoch=3 " in shown
-    assert "'test:top1': " in shown
-    assert re.search(r"^drawn_cloud_puff +[0-9.]+%", shown, flags=re.MULTILINE)
 
 
 def test_no_role_called_what_it_may_not_nor_may_what_nobody_calls(deployed: Journey) -> None:
