@@ -1,12 +1,16 @@
 """A user at the command line, with a stand-in of their own."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from local_aws.clients import client
+from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import client_environment
 from local_aws.home import REPOSITORY, Home
 
@@ -80,3 +84,17 @@ class Journey:
             EndpointName=ENDPOINT,
             DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": instances}],
         )
+
+
+@contextmanager
+def with_drawn_dogs(folder: Path) -> Iterator[Journey]:
+    """A stand-in that is provisioned and has a data set of drawn dogs."""
+    path = Journey(folder)
+    draw_breeds(path.data)
+    path.succeed("up")
+    path.succeed("infra")
+    path.succeed("data", f"DATA={path.data}")
+    yield path
+    path.make("down")
+    path.home.kill_processes()
+    shutil.rmtree(REPOSITORY / "build" / "datasets" / DATASET, ignore_errors=True)

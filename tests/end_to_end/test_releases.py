@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,14 +14,13 @@ from pathlib import Path
 import pytest
 
 from inference.artifact import MANIFEST_NAME, pack, parse_manifest, seal
-from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
 from ops.outputs import ToolError
 from ops.predict import predict
 from ops.smoke import photograph
-from tests.end_to_end.journey import DATASET, ENDPOINT, NO_CHANGES, Journey
+from tests.end_to_end.journey import ENDPOINT, NO_CHANGES, Journey, with_drawn_dogs
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1500), pytest.mark.xdist_group("releases")]
 ARTIFACTS = f"dogbreed-local-artifacts-{ACCOUNT_ID}"
@@ -31,16 +29,8 @@ Record = Callable[[str, object], None]
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    folder = tmp_path_factory.mktemp("releases")
-    path = Journey(folder)
-    draw_breeds(path.data)
-    path.succeed("up")
-    path.succeed("infra")
-    path.succeed("data", f"DATA={path.data}")
-    yield path
-    path.make("down")
-    path.home.kill_processes()
-    shutil.rmtree(REPOSITORY / "build" / "datasets" / DATASET, ignore_errors=True)
+    with with_drawn_dogs(tmp_path_factory.mktemp("releases")) as path:
+        yield path
 
 
 def train(path: Journey, seed: int) -> str:

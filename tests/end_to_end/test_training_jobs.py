@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import signal
 import subprocess
 import tarfile
@@ -19,11 +18,10 @@ import torch
 from safetensors.torch import save_file
 
 from local_aws.cloud import list_objects
-from local_aws.drawn_breeds import draw_breeds
 from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from tests.conftest import wait_for
-from tests.end_to_end.journey import Journey
+from tests.end_to_end.journey import Journey, with_drawn_dogs
 from tests.end_to_end.notebook import execute
 from training.backbone import load_backbone
 
@@ -35,16 +33,8 @@ Record = Callable[[str, object], None]
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    folder = tmp_path_factory.mktemp("jobs")
-    path = Journey(folder)
-    draw_breeds(path.data)
-    path.succeed("up")
-    path.succeed("infra")
-    path.succeed("data", f"DATA={path.data}")
-    yield path
-    path.make("down")
-    path.home.kill_processes()
-    shutil.rmtree(REPOSITORY / "build" / "datasets" / "end-to-end", ignore_errors=True)
+    with with_drawn_dogs(tmp_path_factory.mktemp("jobs")) as path:
+        yield path
 
 
 def started(said: str) -> str:
