@@ -4,14 +4,16 @@ python -m ops.destroy --confirm "" -- ops/terraform.sh -var=…
 """
 
 import argparse
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
 
 import boto3
 
 from ops.outputs import ToolError, run
 from ops.terraform import changes, planned, run_to_its_end
 
+# AWS lists by its tags, for some minutes, also what has just gone.
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 300, 10
 # What AWS keeps as history and bills nobody for, by what stands in the ARN.
 _HISTORY = (":training-job/", ":hyper-parameter-tuning-job/")
 
@@ -34,9 +36,22 @@ def left_over(project: str, environment: str, region: str) -> Iterator[tuple[str
 def report(found: list[tuple[str, bool]]) -> str:
     """What to tell of it. Raises ToolError when something is left over that stays."""
     if staying := [arn for arn, goes in found if not goes]:
-        raise ToolError("Left over, by its tags, to be deleted by hand: " + ", ".join(staying))
+        raise ToolError(
+            f"Left over by its tags after {_PATIENCE_SECONDS} s: {', '.join(staying)}. Ask again by `make destroy`, as "
+            "AWS lists for a while what has gone; delete by hand what stays."
+        )
     waiting = [f"{arn} waits for its deletion, 30 days at most." for arn, _ in found]
     return "\n".join(["Nothing is left over.", *waiting])
+
+
+def wait_for_the_end(ask: Callable[[], list[tuple[str, bool]]]) -> list[tuple[str, bool]]:
+    """What `ask` finds, once nothing of it stays, or patience has ended."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        found = ask()
+        if all(goes for _, goes in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(_PAUSE_SECONDS)
 
 
 def agreed() -> bool:
@@ -58,8 +73,8 @@ def main() -> None:
             raise ToolError("Nothing was destroyed.")
         if run_to_its_end([arguments.terraform[0], "apply", str(file)]) != 0:
             raise ToolError("Not everything was destroyed: the reason stands above; once it is mended, try again.")
-    variables: dict[str, Any] = {name: variable["value"] for name, variable in plan["variables"].items()}
-    print(report(list(left_over(*(variables[name] for name in ("project", "environment", "region"))))))
+    project, environment, region = (plan["variables"][name]["value"] for name in ("project", "environment", "region"))
+    print(report(wait_for_the_end(lambda: list(left_over(project, environment, region)))))
 
 
 if __name__ == "__main__":

@@ -81,9 +81,10 @@ def live(sagemaker: Any, endpoint_name: str) -> tuple[str, int] | None:
     if endpoint and endpoint["EndpointStatus"] in _IN_CHANGE:
         status = endpoint["EndpointStatus"]
         raise ToolError(f"The endpoint {endpoint_name} is {status}: wait until it is done, and try again.")
-    if not endpoint or not endpoint.get("ProductionVariants"):  # one that never was in service has none
+    variants = endpoint.get("ProductionVariants") if endpoint else None
+    if not endpoint or endpoint["EndpointStatus"] == "Failed" or not variants:
         return None
-    return in_service(sagemaker, endpoint)[0], endpoint["ProductionVariants"][0]["DesiredInstanceCount"]
+    return in_service(sagemaker, endpoint)[0], variants[0]["DesiredInstanceCount"]
 
 
 def deploy(outputs: dict[str, Any], run_id: str | None, terraform: list[str], *, back: bool = False) -> str:

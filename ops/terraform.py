@@ -32,7 +32,9 @@ def planned(command: list[str], *options: str) -> Iterator[tuple[dict[str, Any],
         plan = [terraform, "plan", f"-out={file}", *options, *variables]
         if run_to_its_end(plan, stdout=subprocess.DEVNULL) != 0:
             raise PlanError("Terraform could not plan: the reason stands above.")
-        shown = subprocess.run([terraform, "show", "-json", str(file)], stdout=subprocess.PIPE, check=True)
+        shown = subprocess.run([terraform, "show", "-json", str(file)], stdout=subprocess.PIPE, check=False)
+        if shown.returncode != 0:
+            raise PlanError("Terraform could not show its plan: the reason stands above.")
         yield json.loads(shown.stdout), file
 
 

@@ -79,8 +79,16 @@ def test_a_key_that_waits_for_its_end_is_no_leftover() -> None:
     key = "arn:aws:kms:us-east-1:1:key/k"
     assert destroy.report([]) == "Nothing is left over."
     assert destroy.report([(key, True)]) == f"Nothing is left over.\n{key} waits for its deletion, 30 days at most."
-    with pytest.raises(ToolError, match=r"Left over, by its tags, to be deleted by hand: arn:aws:s3:::b$"):
+    with pytest.raises(ToolError, match=r"Left over by its tags after 300 s: arn:aws:s3:::b\."):
         destroy.report([(key, True), ("arn:aws:s3:::b", False)])
+
+
+def test_what_is_listed_for_a_while_though_it_has_gone_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(destroy, "_PAUSE_SECONDS", 0)
+    answers = [[("b", False)], [("b", False)], []]
+    assert destroy.wait_for_the_end(lambda: answers.pop(0)) == []
+    monkeypatch.setattr(destroy, "_PATIENCE_SECONDS", 0.01)
+    assert destroy.wait_for_the_end(lambda: [("b", False)]) == [("b", False)]
 
 
 def test_the_stages_add_up_to_what_the_caller_waited_for() -> None:

@@ -106,6 +106,13 @@ def test_an_endpoint_that_never_came_into_service_has_no_count(monkeypatch: pyte
     assert cloud.parameters == {**BEFORE, "/releases": "new@new-digest,old@old-digest"}
 
 
+def test_a_failed_endpoint_has_no_count_whatever_aws_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("new-digest")
+    cloud.endpoint |= {"EndpointStatus": "Failed", "ProductionVariants": [{}]}
+    deploy(monkeypatch, cloud)
+    assert cloud.parameters["/instance_counts"] == "none"
+
+
 def test_while_the_endpoint_is_off_a_deploy_only_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("old-digest")
     cloud.parameters["/serving"] = "off"
