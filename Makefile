@@ -11,7 +11,7 @@ ifeq ($(findstring |$(ENV)|,$(foreach name,$(ENVIRONMENTS),|$(name)|)),)
 $(error There is no environment '$(ENV)': ENV is one of $(ENVIRONMENTS))
 endif
 # What users give reaches the recipes as environment variables ("$$DATA"): no shell ever reads it as a command.
-export ENV DATA DATASET IMAGE JSON RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS USERS SECONDS RATE TRAFFIC \
+export ENV DATA DATASET IMAGE JSON TRACE RUN ARGS PORT CONFIRM CODE LOCK TESTS ROUNDS USERS SECONDS RATE TRAFFIC \
 	INSTANCES INSTANCE_TYPE SPOT ISOLATED BACKBONE WEIGHTS EPOCHS RESUME JOBS MAX_SECONDS COMMIT
 
 LOCAL_AWS_HOME ?= build/local_aws
@@ -169,7 +169,7 @@ start: init packages ## bring the endpoint back, with the instances that it had
 
 .PHONY: predict
 predict: setup ## ask the function for the breed on a photograph: IMAGE=<file> [TRACE=1: and where its milliseconds went]
-	@$(IN_CLOUD) $(PYTHON) -m ops.$(if $(TRACE),trace,predict) --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE"
+	@$(IN_CLOUD) $(PYTHON) -m ops.predict --outputs $(OUTPUTS) --json "$$JSON" --image "$$IMAGE" --trace "$$TRACE"
 
 .PHONY: cost
 cost: init packages ## what the plan costs a month, idle, and a million predictions; beside the seed's set-up
@@ -192,13 +192,12 @@ doctor: .venv/installed ## say what is not ready on this machine and in ENV's ac
 	@$(PYTHON) -m ops.doctor --outputs $(OUTPUTS)
 
 .PHONY: audit
-audit: setup ## look for what is too open, allowed too much or not used any more: 2 with findings
-	@$(IN_CLOUD) $(PYTHON) -m ops.audit --outputs $(OUTPUTS)
+audit: setup ## look for what is too open, allowed too much or not used any more [CODE=<file> for 0: none, 2: findings, 1: neither]
+	@$(IN_CLOUD) $(PYTHON) -m ops.audit --outputs $(OUTPUTS); code=$$?; [ -z "$$CODE" ] || echo $$code >"$$CODE"; exit $$code
 
 .PHONY: destroy
 destroy: init packages ## take everything away again: lists it, asks (CONFIRM=yes does not), names what is left over
-	@$(IN_CLOUD) $(PYTHON) -m ops.destroy --confirm "$$CONFIRM" -- $(TERRAFORM) $(VARIABLES)
-	@rm -f $(OUTPUTS)
+	@$(IN_CLOUD) $(PYTHON) -m ops.destroy --outputs $(OUTPUTS) --confirm "$$CONFIRM" -- $(TERRAFORM) $(VARIABLES)
 
 .PHONY: unlock
 unlock: init ## free the state from the lock of a run that died: LOCK=<id>

@@ -8,7 +8,7 @@ this machine. Storage, logs, metrics and traffic come on top.
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def _hourly(prices: Prices, what: str, instance_type: str) -> float:
         raise ToolError(f"ops/prices.json has no price of {instance_type}: add it under {what}_usd_per_hour.") from None
 
 
-def function_usd_per_million(prices: Prices, seconds: float, memory_mb: int) -> float:
+def function_usd_per_million(prices: Mapping[str, Any], seconds: float, memory_mb: int) -> float:
     """Of requests that each hold the function for so long."""
     duration = 1e6 * seconds * memory_mb / 1024 * prices["lambda_usd_per_gb_second"]
     return float(prices["lambda_usd_per_million_requests"] + duration)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from training.errors import TrainingError
@@ -59,7 +60,7 @@ def run(main: Callable[[], None]) -> None:
         main()
     except (ToolError, TrainingError) as error:
         sys.exit(str(error))
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, Boto3Error) as error:
         sys.exit(f"AWS refused: {error}{remedy(error)}")
     except KeyboardInterrupt:
         sys.exit("Stopped.")

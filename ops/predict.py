@@ -1,16 +1,19 @@
 """Send one photograph through the function and print the likeliest breeds.
 
-python -m ops.predict --outputs build/dev/outputs.json --image photograph.jpg [--json answer.json]
+python -m ops.predict --outputs build/dev/outputs.json --image photograph.jpg [--json answer.json] [--trace 1]
 """
 
 import argparse
 import base64
 import json
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import boto3
 
+from ops import trace
 from ops.outputs import ToolError, read_outputs, run
 
 _BAR_CHARACTERS = 30
@@ -71,12 +74,17 @@ def main() -> None:
     parser.add_argument("--outputs", type=Path, required=True)
     parser.add_argument("--json", help="also write the function's answer to this file")
     parser.add_argument("--image", required=True)
+    parser.add_argument("--trace", help="anything: also say where the request's milliseconds went")
     arguments = parser.parse_args()
-    image = read_photograph(arguments.image)
-    body = predict(read_outputs(arguments.outputs), image)
+    image, outputs, request_id = read_photograph(arguments.image), read_outputs(arguments.outputs), uuid.uuid4().hex
+    began = time.time()
+    body = predict(outputs, image, request_id)
+    seconds = time.time() - began
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(body))
     print(table(body))
+    if arguments.trace:
+        print(trace.follow(outputs, request_id, began, seconds))
 
 
 if __name__ == "__main__":

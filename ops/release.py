@@ -94,8 +94,8 @@ def deploy(outputs: dict[str, Any], run_id: str | None, terraform: list[str], *,
     load that needs more. `back` takes what is on the list already, the one before without a `run_id`.
 
     Raises:
-        ToolError: there is no such run, its model does not answer, the apply failed, or SageMaker went back to what
-            served before, and the release list is then as it was; or what serves could not be asked.
+        ToolError: there is no such run, its model does not answer, or it did not get into service, and the release
+            list is then as it was; or it did, and something else failed.
     """
     s3, ssm, sagemaker = (boto3.client(name, region_name=outputs["region"]) for name in ("s3", "ssm", "sagemaker"))
     if run_id is not None and not RUN_ID_PATTERN.fullmatch(run_id):
@@ -115,38 +115,52 @@ def deploy(outputs: dict[str, Any], run_id: str | None, terraform: list[str], *,
         parameter = outputs["instance_counts_parameter"]
         changes[parameter] = with_count(read_parameter(ssm, parameter), run_id, serving[1])
     unasked: Exception | None = None
+    not_deployed = f"Run {run_id} was not deployed, and the release list is as it was"
     with _written(ssm, changes):
         began = datetime.now(UTC)
-        if not apply(terraform):
-            raise ToolError(f"Run {run_id} was not deployed: the apply failed, and the release list is as it was.")
+        try:
+            is_applied = apply(terraform)
+        except KeyboardInterrupt:
+            raise ToolError(f"{not_deployed}. The endpoint may go on changing: `make releases` tells.") from None
+        # What counts is what serves: an apply can also fail behind the endpoint, or leave an endpoint that went back.
+        failed = "" if is_applied else "the apply failed; "
         try:
             endpoint = describe(sagemaker, outputs["endpoint_name"])
             reason = endpoint and why_not_served(sagemaker, endpoint, (run_id, digest), began)
         except (ClientError, BotoCoreError) as error:
+            if failed:
+                raise ToolError(f"{not_deployed}: {failed}what serves could not be asked: {error}") from None
             unasked = error  # no reason to take back what was applied
         else:
-            if reason:
-                raise ToolError(f"Run {run_id} was not deployed, and the release list is as it was: {reason}")
+            if reason or (failed and endpoint is None):
+                raise ToolError(f"{not_deployed}: {failed}{reason or 'there is no endpoint.'}")
     if unasked:
         raise ToolError(f"Run {run_id} was applied; whether it serves could not be asked: {unasked}")
+    if failed:
+        raise ToolError(f"Run {run_id} is in service and first on the list, but {failed}mend that, then `make infra`.")
     if endpoint is None:
         return f"Run {run_id} is first on the list, and the endpoint is off: `make start` brings it into service."
     _ask_the_function(outputs, run_id)
     return f"Run {run_id} is in service at endpoint {outputs['endpoint_name']}, and the function answers."
 
 
-def switch(outputs: dict[str, Any], serving: str, terraform: list[str]) -> None:
-    """Take the endpoint away ("off") or bring it back ("on"), with the instances that it had. Raises ToolError."""
+def switch(outputs: dict[str, Any], serving: str, terraform: list[str]) -> str:
+    """Take the endpoint away ("off") or bring it back ("on"), with the instances that it had. Returns how it went.
+
+    Raises ToolError when the apply failed.
+    """
     ssm, sagemaker = (boto3.client(name, region_name=outputs["region"]) for name in ("ssm", "sagemaker"))
     changes = {outputs["serving_parameter"]: serving}
     now = live(sagemaker, outputs["endpoint_name"])
-    if serving == "off" and now:
-        front = next(iter(entries(read_parameter(ssm, outputs["releases_parameter"]))))
+    if serving == "off" and now and now[0]:
         parameter = outputs["instance_counts_parameter"]
-        changes[parameter] = with_count(read_parameter(ssm, parameter), front, now[1])
+        changes[parameter] = with_count(read_parameter(ssm, parameter), *now)
     with _written(ssm, changes):
         if not apply(terraform):
             raise ToolError(f"The endpoint was not switched {serving}: the apply failed.")
+    if serving == "on" and describe(sagemaker, outputs["endpoint_name"]) is None:
+        return f"The endpoint {outputs['endpoint_name']} comes with the first release: run `make deploy`."
+    return f"The endpoint {outputs['endpoint_name']} is {serving}."
 
 
 @contextmanager
@@ -157,10 +171,16 @@ def _written(ssm: Any, changes: dict[str, str]) -> Iterator[None]:
         for parameter, value in changes.items():
             ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
         yield
-    except BaseException:
+    except BaseException as reason:
+        stuck = []
         for parameter, value in before.items():
-            if read_parameter(ssm, parameter) == changes[parameter]:
-                ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
+            try:
+                if read_parameter(ssm, parameter) == changes[parameter]:
+                    ssm.put_parameter(Name=parameter, Value=value, Overwrite=True)
+            except (ClientError, BotoCoreError) as error:
+                stuck.append(f"{parameter} could not be put back to {value} ({error})")
+        if stuck:
+            raise ToolError(f"{reason} But {'; '.join(stuck)}: put it there before the next apply.") from reason
         raise
 
 
@@ -178,9 +198,9 @@ def why_not_served(sagemaker: Any, endpoint: dict[str, Any], release: tuple[str,
     endpoint = sagemaker.describe_endpoint(EndpointName=name)
     if in_service(sagemaker, endpoint) == release:
         return None
-    went_back = f"SageMaker went back to {endpoint['EndpointConfigName']} by itself"
+    runs = f"the endpoint runs {endpoint['EndpointConfigName']}"
     if said := endpoint.get("FailureReason"):
-        return f"{went_back}: {said}"
+        return f"{runs}: {said}"
     rollback = endpoint.get("LastDeploymentConfig", {}).get("AutoRollbackConfiguration", {})
     names = [alarm["AlarmName"] for alarm in rollback.get("Alarms", [])]
     cloudwatch = boto3.client("cloudwatch", region_name=sagemaker.meta.region_name)
@@ -190,7 +210,7 @@ def why_not_served(sagemaker: Any, endpoint: dict[str, Any], release: tuple[str,
         for alarm in alarms
         if alarm["StateValue"] == "ALARM" or alarm.get("StateTransitionedTimestamp", began) > began
     ]
-    return f"{went_back}: {'; '.join(fired) or 'none of its alarms says why'}"
+    return f"{runs}: {'; '.join(fired) or 'none of its alarms fired'}"
 
 
 def _ask_the_function(outputs: dict[str, Any], run_id: str) -> None:
@@ -198,7 +218,7 @@ def _ask_the_function(outputs: dict[str, Any], run_id: str) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             predict(outputs, smoke.photograph())
-        except ToolError as error:
+        except (ToolError, ClientError, BotoCoreError) as error:
             if attempt == _ATTEMPTS - 1:
                 raise ToolError(f"Run {run_id} is in service, but the function has no answer: {error}") from None
             time.sleep(_PAUSE_SECONDS)
@@ -220,8 +240,7 @@ def main() -> None:
             print(deploy(outputs, arguments.run or None, arguments.terraform, back=back))
         case action:
             serving = {"stop": "off", "start": "on"}[action]
-            switch(outputs, serving, arguments.terraform)
-            print(f"The endpoint {outputs['endpoint_name']} is {serving}.")
+            print(switch(outputs, serving, arguments.terraform))
 
 
 if __name__ == "__main__":

@@ -57,9 +57,17 @@ def describe(sagemaker: Any, endpoint_name: str) -> dict[str, Any] | None:
 
 
 def in_service(sagemaker: Any, endpoint: dict[str, Any]) -> tuple[str, str]:
-    """(run id, digest) of the release that an endpoint (as DescribeEndpoint has it) runs."""
-    configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    model = sagemaker.describe_model(ModelName=configuration["ProductionVariants"][0]["ModelName"])
+    """(run id, digest) of the release that an endpoint (as DescribeEndpoint has it) runs.
+
+    Both empty where somebody deleted its configuration or its model: it serves on, and nobody can tell what.
+    """
+    try:
+        configuration = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+        model = sagemaker.describe_model(ModelName=configuration["ProductionVariants"][0]["ModelName"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+        return "", ""
     container = model["PrimaryContainer"]
     return container["ModelDataUrl"].split("/")[-3], container["Environment"]["MODEL_MANIFEST_SHA256"]
 
@@ -77,8 +85,7 @@ def table(outputs: dict[str, Any]) -> str:
     for run_id, digest in releases.items():
         state = ""
         if endpoint and (run_id, digest) == serving:
-            instances = endpoint["ProductionVariants"][0].get("CurrentInstanceCount", 0)
-            state = f"in service, {instances} instance{'s' if instances != 1 else ''}"
+            state = _state(endpoint)
         rows.append((run_id, *_figures(s3, outputs["artifacts_bucket"], run_id), since.get(run_id, ""), state))
     told = columns(rows)
     if endpoint is None:
@@ -86,6 +93,14 @@ def table(outputs: dict[str, Any]) -> str:
     if serving != next(iter(releases.items())):
         return f"{told}\nThe endpoint does not run the first of them: docs/runbook.md says what to do."
     return told
+
+
+def _state(endpoint: dict[str, Any]) -> str:
+    """What an endpoint is for the release that it names. While it is updated, or goes back, the old one serves."""
+    if endpoint["EndpointStatus"] in ("Creating", "Failed", "Deleting"):
+        return str(endpoint["EndpointStatus"])
+    instances = endpoint["ProductionVariants"][0].get("CurrentInstanceCount", 0)
+    return f"in service, {instances} instance{'s' if instances != 1 else ''}"
 
 
 def _figures(s3: Any, bucket: str, run_id: str) -> tuple[str, str, str, str]:

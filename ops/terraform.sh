@@ -14,7 +14,7 @@ else
   status=$?
 fi
 if [ "$status" -ne 0 ] && grep -q 'Error acquiring the state lock' "$log"; then
-  field() { sed -n "s/^[^A-Za-z]*$1: *//p" "$log"; }
+  field() { sed -n $'s/\e\\[[0-9;]*m//g\n'"s/^[^A-Za-z]*$1: *//p" "$log"; } # in a terminal it is coloured
   echo "The state is locked by $(field Who) since $(field Created): wait for that run; only if it is dead, \`make unlock ENV=$ENV LOCK=$(field ID)\`." >&2
 fi
 exit "$status"

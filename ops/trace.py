@@ -1,25 +1,19 @@
-"""Send one photograph through the function, and follow it by its id: the logs, the metrics, and its milliseconds.
+"""Follow one request by its id: through the function's log and the endpoint's, to the metrics and its milliseconds.
 
-    python -m ops.trace --outputs build/dev/outputs.json --image photograph.jpg
-
-The id goes with the request into the function's log and on into the endpoint's. Those lines are CloudWatch's metrics,
-too (embedded metric format).
+Both log lines are CloudWatch's metrics, too (embedded metric format).
 """
 
-import argparse
 import json
 import time
-import uuid
-from pathlib import Path
 from typing import Any
 
 import boto3
 
-from ops.outputs import ToolError, columns, read_outputs, run
-from ops.predict import predict, read_photograph, table
+from ops.outputs import ToolError, columns
 
 # CloudWatch shows a line some seconds after it was written.
 _PATIENCE_SECONDS, _PAUSE_SECONDS = 60, 1
+_CLOCKS_APART_MS = 60_000
 
 
 def find_line(logs: Any, group: str, request_id: str, since_ms: int) -> tuple[str, dict[str, Any]]:
@@ -63,26 +57,13 @@ def where_time_went(seconds: float, function: dict[str, Any], endpoint: dict[str
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--outputs", type=Path, required=True)
-    parser.add_argument("--json", help="also write the function's answer to this file")
-    parser.add_argument("--image", required=True)
-    arguments = parser.parse_args()
-    image, outputs, request_id = read_photograph(arguments.image), read_outputs(arguments.outputs), uuid.uuid4().hex
-    logs = boto3.client("logs", region_name=outputs["region"])
-    since_ms, began = int(1000 * time.time()) - 60_000, time.perf_counter()
-    body = predict(outputs, image, request_id)
-    seconds = time.perf_counter() - began
-    print(table(body))
-    lines = []
+def follow(outputs: dict[str, Any], request_id: str, began: float, seconds: float) -> str:
+    """What is known of a request that `began` (Unix time) and took `seconds`. Raises ToolError where a log lacks it."""
+    logs, lines, told = boto3.client("logs", region_name=outputs["region"]), [], []
     for group in (f"/aws/lambda/{outputs['function_name']}", f"/aws/sagemaker/Endpoints/{outputs['endpoint_name']}"):
-        stream, line = find_line(logs, group, request_id, since_ms)
+        stream, line = find_line(logs, group, request_id, int(1000 * began) - _CLOCKS_APART_MS)
         lines.append(line)
-        print(f"\n{group}, {stream}:\n  request {line['id']}: {line['status']}\n  metrics {metrics(line)}")
+        told.append(f"\n{group}, {stream}:\n  request {line['id']}: {line['status']}\n  metrics {metrics(line)}")
     spent = where_time_went(seconds, *lines)
-    print("\n" + columns([("where its milliseconds went", ""), *((stage, f"{ms:8.1f}") for stage, ms in spent)]))
-
-
-if __name__ == "__main__":
-    run(main)
+    told.append("\n" + columns([("where its milliseconds went", ""), *((stage, f"{ms:8.1f}") for stage, ms in spent)]))
+    return "\n".join(told)

@@ -277,7 +277,7 @@ def test_no_role_called_what_it_may_not_nor_may_what_nobody_calls(deployed: Jour
 def test_destroy_leaves_nothing_and_down_no_process(deployed: Journey) -> None:
     """Last in this file: what it takes away, the others need."""
     assert len(leftovers(deployed.url)) > 10
-    assert "Nothing is left over." in deployed.succeed("destroy", "CONFIRM=yes")
+    assert "Nothing is left over that bears its tags." in deployed.succeed("destroy", "CONFIRM=yes")
     assert leftovers(deployed.url) == []
     deployed.succeed("down")
     assert deployed.home.processes() == []

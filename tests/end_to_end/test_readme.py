@@ -63,5 +63,5 @@ def test_the_commands_do_what_they_say(checkout: Path) -> None:
     assert re.search(r"^drawn_\w+ +[0-9.]+% ", said[0], flags=re.MULTILINE)
     assert (checkout / "main" / "answer.json").is_file()
     assert "in service, 1 instance" in said[2]
-    assert "Nothing is left over." in said[3]
+    assert "Nothing is left over that bears its tags." in said[3]
     assert (checkout / "main" / "build" / "model" / "model.json").is_file()

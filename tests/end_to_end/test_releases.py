@@ -108,7 +108,8 @@ def test_the_second_day(
     first, second = train(path, 1), train(path, 2)
 
     fault(path, "never-ready")
-    assert "was not deployed: the apply failed, and the release list is as it was" in fail(path, "deploy")
+    refused = fail(path, "deploy")
+    assert "was not deployed, and the release list is as it was: the apply failed; the endpoint did not come" in refused
     assert path.releases() == "none"
 
     assert f"Run {first} is in service" in path.succeed("deploy", f"RUN={first}")
@@ -131,7 +132,7 @@ def test_the_second_day(
         fault(path, "silent-rollback")
         refused = fail(path, "deploy", f"RUN={first}")
         record_property("a silent rollback", refused)
-        assert f"SageMaker went back to {ENDPOINT}-{second}-" in refused
+        assert f"the endpoint runs {ENDPOINT}-{second}-" in refused
         assert f"the alarm {ENDPOINT}-rollback-" in refused
         assert path.releases() == before
         assert in_service(path) == [second]
@@ -166,5 +167,5 @@ def test_the_second_day(
     assert path.instances() == 3
     said = path.succeed("destroy", "CONFIRM=yes")
     assert "  - sagemaker_endpoint: dogbreed-local" in said
-    assert "Nothing is left over." in said
+    assert "Nothing is left over that bears its tags." in said
     assert leftovers(path.url) == []

@@ -1,5 +1,6 @@
 """What a set-up costs, by hand; what is left over after a destroy; where a request's milliseconds went."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,8 +78,9 @@ def test_an_instance_type_without_a_price_is_named() -> None:
 
 def test_a_key_that_waits_for_its_end_is_no_leftover() -> None:
     key = "arn:aws:kms:us-east-1:1:key/k"
-    assert destroy.report([]) == "Nothing is left over."
-    assert destroy.report([(key, True)]) == f"Nothing is left over.\n{key} waits for its deletion, 30 days at most."
+    nothing = "Nothing is left over that bears its tags."
+    assert destroy.report([]) == nothing
+    assert destroy.report([(key, True)]) == f"{nothing}\n{key} is going by itself."
     with pytest.raises(ToolError, match=r"Left over by its tags after 300 s: arn:aws:s3:::b\."):
         destroy.report([(key, True), ("arn:aws:s3:::b", False)])
 
@@ -89,6 +91,23 @@ def test_what_is_listed_for_a_while_though_it_has_gone_is_waited_for(monkeypatch
     assert destroy.wait_for_the_end(lambda: answers.pop(0)) == []
     monkeypatch.setattr(destroy, "_PATIENCE_SECONDS", 0.01)
     assert destroy.wait_for_the_end(lambda: [("b", False)]) == [("b", False)]
+
+
+@pytest.mark.parametrize("held", ["Versions", "DeleteMarkers", ""])
+def test_a_bucket_that_is_kept_and_not_empty_is_refused_before_anything_goes(
+    monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    s3 = SimpleNamespace(list_object_versions=lambda Bucket, MaxKeys: {held: [{}]} if held else {})
+    monkeypatch.setattr(destroy.boto3, "client", lambda service, region_name: s3)
+    change: dict[str, Any] = {"actions": ["delete"], "before": {"bucket": "b", "force_destroy": False}}
+    plan = {"resource_changes": [{"type": "aws_s3_bucket", "change": change}]}
+    if held:
+        with pytest.raises(ToolError, match="Nothing was destroyed: empty the bucket b by hand first"):
+            destroy.refuse_full_buckets(plan, "us-east-1")
+    else:
+        destroy.refuse_full_buckets(plan, "us-east-1")
+    change["before"]["force_destroy"] = True
+    destroy.refuse_full_buckets(plan, "us-east-1")
 
 
 def test_the_stages_add_up_to_what_the_caller_waited_for() -> None:

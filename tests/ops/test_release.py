@@ -192,7 +192,7 @@ def test_after_a_failed_apply_the_list_is_as_it_was(monkeypatch: pytest.MonkeyPa
 def test_an_endpoint_that_went_back_with_a_word_is_told_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("old-digest")
     cloud.endpoint["FailureReason"] = "It did not pass the ping health check."
-    with pytest.raises(ToolError, match="went back to c by itself: It did not pass the ping health check"):
+    with pytest.raises(ToolError, match="as it was: the endpoint runs c: It did not pass the ping health check"):
         deploy(monkeypatch, cloud)
     assert cloud.parameters == BEFORE
 
@@ -204,7 +204,7 @@ def test_a_silent_rollback_is_told_with_the_alarm_that_fired(monkeypatch: pytest
     cloud.alarm["StateValue"] = "OK" if rests else "ALARM"
     if rests:
         cloud.alarm["StateTransitionedTimestamp"] = datetime.now(UTC) + timedelta(seconds=9)
-    with pytest.raises(ToolError, match=r"went back to c by itself: the alarm errors fired \(Threshold Crossed\)"):
+    with pytest.raises(ToolError, match=r"the endpoint runs c: the alarm errors fired \(Threshold Crossed\)"):
         deploy(monkeypatch, cloud)
     assert cloud.parameters == BEFORE
 
@@ -212,7 +212,7 @@ def test_a_silent_rollback_is_told_with_the_alarm_that_fired(monkeypatch: pytest
 def test_an_alarm_that_changed_long_ago_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = FakeCloud("old-digest")
     cloud.alarm["StateTransitionedTimestamp"] = datetime.now(UTC) - timedelta(days=1)
-    with pytest.raises(ToolError, match="went back to c by itself: none of its alarms says why"):
+    with pytest.raises(ToolError, match="the endpoint runs c: none of its alarms fired"):
         deploy(monkeypatch, cloud)
 
 
@@ -265,3 +265,74 @@ def test_a_rollback_takes_the_release_before_or_one_on_the_list(monkeypatch: pyt
     cloud.parameters["/releases"] = "a@a-digest"
     with pytest.raises(ToolError, match="There is no release before this one"):
         release.deploy(OUTPUTS, None, ["terraform"], back=True)
+
+
+def test_what_serves_counts_also_when_the_apply_failed_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("new-digest")
+    use(monkeypatch, cloud)
+    monkeypatch.setattr(release, "apply", lambda terraform: cloud.apply(terraform) and False)
+    with pytest.raises(ToolError, match="Run new is in service and first on the list, but the apply failed"):
+        release.deploy(OUTPUTS, "new", ["terraform"])
+    assert cloud.parameters["/releases"] == "new@new-digest,old@old-digest"
+
+
+def test_an_interrupted_apply_puts_the_list_back_and_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("new-digest")
+    use(monkeypatch, cloud)
+
+    def interrupted(_: list[str]) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(release, "apply", interrupted)
+    with pytest.raises(ToolError, match=r"list is as it was\. The endpoint may go on changing: `make releases` tells"):
+        release.deploy(OUTPUTS, "new", ["terraform"])
+    assert cloud.parameters == BEFORE
+
+
+def test_a_list_that_cannot_be_put_back_is_told_behind_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    use(monkeypatch, cloud)
+
+    def expire(_: list[str]) -> bool:
+        def expired(**_: Any) -> None:
+            raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "expired"}}, "PutParameter")
+
+        cloud.clients["ssm"].put_parameter = expired
+        return False
+
+    monkeypatch.setattr(release, "apply", expire)
+    with pytest.raises(ToolError, match=r"the apply failed.* But /releases could not be put back to old@old-digest"):
+        release.deploy(OUTPUTS, "new", ["terraform"])
+
+
+def test_a_configuration_that_was_deleted_under_the_endpoint_hinders_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("new-digest")
+    describe = cloud.clients["sagemaker"].describe_endpoint_config
+
+    def gone_before_the_apply(EndpointConfigName: str) -> dict[str, Any]:
+        if cloud.served_digest == "old-digest":
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "Describe")
+        return dict(describe(EndpointConfigName))
+
+    cloud.clients["sagemaker"].describe_endpoint_config = gone_before_the_apply
+    assert "Run new is in service" in deploy(monkeypatch, cloud)
+
+
+def test_start_without_a_release_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    use(monkeypatch, cloud)
+
+    def none_yet(EndpointName: str) -> None:
+        raise ClientError({"Error": {"Code": "ValidationException", "Message": "Could not find"}}, "DescribeEndpoint")
+
+    cloud.clients["sagemaker"].describe_endpoint = none_yet
+    said = release.switch(OUTPUTS, "on", ["terraform"])
+    assert said == "The endpoint dogs comes with the first release: run `make deploy`."
+
+
+def test_stop_takes_away_an_endpoint_that_no_list_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    use(monkeypatch, cloud)
+    cloud.parameters["/releases"] = "none"
+    assert release.switch(OUTPUTS, "off", ["terraform"]) == "The endpoint dogs is off."
+    assert cloud.parameters["/instance_counts"] == "old=3"

@@ -106,4 +106,13 @@ resource "aws_sagemaker_endpoint" "this" {
 
   # Without the group SageMaker would make it, and keep the logs for ever.
   depends_on = [aws_cloudwatch_log_group.this]
+
+  lifecycle {
+    # SageMaker goes back by itself, and the provider finds the endpoint in service. Failing here, the apply goes no
+    # further: it would delete the configuration that is in use, where a new one took its place.
+    postcondition {
+      condition     = self.endpoint_config_name == aws_sagemaker_endpoint_configuration.this[var.releases[0].run_id].name
+      error_message = "The endpoint ${self.name} went back to ${self.endpoint_config_name}: an alarm of the deployment fired, or the new instances did not come into service."
+    }
+  }
 }

@@ -22,6 +22,9 @@ resource "aws_s3_bucket" "this" {
 
   bucket        = local.names[each.key]
   force_destroy = var.empty_on_destroy
+
+  # A destroy that stops at a bucket which is not empty must not have ended the key to what is in it.
+  depends_on = [aws_kms_key.this]
 }
 
 resource "aws_s3_bucket_versioning" "this" {

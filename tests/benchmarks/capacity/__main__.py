@@ -17,12 +17,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from ops.cost import BACKBONE, BENCH
 from ops.outputs import ToolError, run
 from tests.benchmarks.capacity.plan import Instance, Plan, Settings, plan, seed
 from tests.benchmarks.capacity.simulation import Series, day, simulate
 
-OUT = Path("build/bench")
-BACKBONE = "tf_efficientnet_lite0"
 INSTANCE_TYPE = "ml.c7i.large"
 TRAFFICS = (1, 10, 100, 10_000)
 METRICS = {60: "per minute", 10: "simultaneous"}
@@ -31,7 +30,7 @@ METRICS = {60: "per minute", 10: "simultaneous"}
 def measured() -> Instance:
     """What one instance does, by the last measurement. Raises ToolError."""
     try:
-        return Instance.measured(json.loads((OUT / "serving.json").read_text())[BACKBONE])
+        return Instance.measured(json.loads((BENCH / "serving.json").read_text())[BACKBONE])
     except (FileNotFoundError, KeyError):
         raise ToolError("Nothing is measured yet: run `make bench-serving` first.") from None
 
@@ -115,9 +114,9 @@ def main() -> None:
                 f"    {name:<22}{hour['throttled_percent']:6.1f} % throttled, {hour['turned_away_percent']:5.1f} % "
                 f"turned away, {hour['most_instances']} instances, worst p99 {hour['worst_p99_ms']:,.0f} ms"
             )
-    (OUT / "capacity.json").write_text(json.dumps(figures, indent=2) + "\n")
-    plot(hours, OUT / "capacity.png")
-    print(f"Prices: {prices['read']}. The hour as a picture: {OUT / 'capacity.png'}")
+    (BENCH / "capacity.json").write_text(json.dumps(figures, indent=2) + "\n")
+    plot(hours, BENCH / "capacity.png")
+    print(f"Prices: {prices['read']}. The hour as a picture: {BENCH / 'capacity.png'}")
 
 
 if __name__ == "__main__":

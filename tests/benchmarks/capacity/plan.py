@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ops.cost import function_usd_per_million
+
 BUSY = 0.7  # share of an instance's throughput to plan with; the rest is for what comes unevenly
 BURST = 3  # how many times its average the number of simultaneous callers may reach
 FUNCTION_OVERHEAD_SECONDS = 0.010  # the function around its call, and the way to the endpoint; not measured on AWS
-FUNCTION_MEMORY_GB = 0.5
+FUNCTION_MEMORY_MB = 512
 LEAST_CEILING = 5  # the seed's
 
 
@@ -86,10 +88,7 @@ def plan(traffic: float, instance: Instance, prices: Mapping[str, Any], instance
     call_seconds = instance.waiting_seconds(busy) + instance.service_seconds + FUNCTION_OVERHEAD_SECONDS
     reserved = max(LEAST_CEILING, math.ceil(BURST * traffic * call_seconds))
     requests = traffic * 3600 * prices["hours_per_month"]
-    function_usd = requests * (
-        prices["lambda_usd_per_million_requests"] / 1e6
-        + call_seconds * FUNCTION_MEMORY_GB * prices["lambda_usd_per_gb_second"]
-    )
+    function_usd = requests / 1e6 * function_usd_per_million(prices, call_seconds, FUNCTION_MEMORY_MB)
     endpoint_usd = instances * prices["endpoint_usd_per_hour"][instance_type] * prices["hours_per_month"]
     return Plan(
         traffic=traffic,
