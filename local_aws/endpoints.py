@@ -8,10 +8,12 @@ import threading
 import time
 import uuid
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import urllib3
+from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug.wrappers import Request, Response
@@ -26,6 +28,7 @@ _INVOKE_SECONDS = 60  # SageMaker's limit for a real-time answer
 _BODY_BYTES = 6_291_456  # SageMaker's limit for a real-time request
 _STOP_GRACE_SECONDS = 10
 _RESTART_SECONDS = 1
+_ALARM_SECONDS = 300
 # This project's image, in any account's registry, by tag or by digest.
 _SERVING_IMAGE = re.compile(
     r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/[a-z0-9/_-]+-serving(:[\w.-]+|@sha256:[0-9a-f]{64})"
@@ -63,6 +66,8 @@ class Endpoints:
                 "ValidationException", f"Cannot update in-progress endpoint (status {record.endpoint_status})."
             )
         previous = record.endpoint_config_name if record else None
+        if previous:
+            _refuse_another_type_under_autoscaling(request["EndpointName"], request["EndpointConfigName"], previous)
         response = forward()
         if response.status_code == 200:
             self._start_deployment(request["EndpointName"], "Updating", previous)
@@ -77,7 +82,8 @@ class Endpoints:
     def delete_config(self, request: dict[str, Any], forward: Forward) -> Response:
         name = request["EndpointConfigName"]
         users = [record.endpoint_name for record in _records().values() if record.endpoint_config_name == name]
-        # While an endpoint is updated, what still serves is in use too, and what a failed update goes back to.
+        # AWS takes it away, and the endpoint can then be neither scaled nor changed: here a test shall notice. While an
+        # endpoint is updated, what still serves is in use too, and what a failed update goes back to.
         users += [endpoint for endpoint, container in list(self._serving.items()) if container.config_name == name]
         if users:
             raise ServiceError(
@@ -237,12 +243,32 @@ def _records() -> dict[str, Any]:
     return sagemaker_backends[ACCOUNT_ID][REGION].endpoints
 
 
+def _refuse_another_type_under_autoscaling(name: str, config_name: str, previous_config: str) -> None:
+    configurations = sagemaker_backends[ACCOUNT_ID][REGION].endpoint_configs
+    targets = applicationautoscaling_backends[ACCOUNT_ID][REGION].targets
+    held = targets.get("sagemaker:variant:DesiredInstanceCount", {})
+    if not {config_name, previous_config} <= configurations.keys():
+        return
+    types = {each["VariantName"]: each["InstanceType"] for each in configurations[config_name].production_variants}
+    for each in configurations[previous_config].production_variants:
+        variant = each["VariantName"]
+        if f"endpoint/{name}/variant/{variant}" in held and types.get(variant) != each["InstanceType"]:
+            raise ServiceError(
+                "ValidationException",
+                f'The variant(s) "[{variant}]" must be deregistered as scalable targets with AWS Auto Scaling before '
+                "removal or before updating their instance type.",
+            )
+
+
 def _fire_alarm(record: Any) -> None:
-    """Raise the first of the alarms that send this endpoint's deployments back."""
+    """Raise the first of the alarms that send this endpoint's deployments back, for some minutes."""
     alarms = ((record.last_deployment_config or {}).get("AutoRollbackConfiguration") or {}).get("Alarms") or []
     for alarm in alarms[:1]:
-        reason = "Threshold Crossed: as the stand-in was asked to."
-        cloudwatch_backends[ACCOUNT_ID][REGION].set_alarm_state(alarm["AlarmName"], reason, "{}", "ALARM")
+        set_state = partial(cloudwatch_backends[ACCOUNT_ID][REGION].set_alarm_state, alarm["AlarmName"])
+        set_state("Threshold Crossed: as the stand-in was asked to.", "{}", "ALARM")
+        quiet = threading.Timer(_ALARM_SECONDS, set_state, ("No more of it.", "{}", "OK"))
+        quiet.daemon = True
+        quiet.start()
 
 
 def _model_error(original_status: int, message: str) -> ServiceError:

@@ -112,6 +112,7 @@ def deploy(outputs: dict[str, Any], run_id: str | None, terraform: list[str], *,
     # A release that serves keeps its configuration: it may be the one that SageMaker goes back to.
     serving = live(sagemaker, outputs["endpoint_name"])
     if serving and serving[0] != run_id:
+        _refuse_while_an_alarm_fires(sagemaker, outputs["endpoint_name"])
         parameter = outputs["instance_counts_parameter"]
         changes[parameter] = with_count(read_parameter(ssm, parameter), run_id, serving[1])
     unasked: Exception | None = None
@@ -201,16 +202,32 @@ def why_not_served(sagemaker: Any, endpoint: dict[str, Any], release: tuple[str,
     runs = f"the endpoint runs {endpoint['EndpointConfigName']}"
     if said := endpoint.get("FailureReason"):
         return f"{runs}: {said}"
-    rollback = endpoint.get("LastDeploymentConfig", {}).get("AutoRollbackConfiguration", {})
-    names = [alarm["AlarmName"] for alarm in rollback.get("Alarms", [])]
-    cloudwatch = boto3.client("cloudwatch", region_name=sagemaker.meta.region_name)
-    alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
     fired = [
         f"the alarm {alarm['AlarmName']} fired ({alarm['StateReason']})"
-        for alarm in alarms
+        for alarm in _rollback_alarms(sagemaker, endpoint)
         if alarm["StateValue"] == "ALARM" or alarm.get("StateTransitionedTimestamp", began) > began
     ]
     return f"{runs}: {'; '.join(fired) or 'none of its alarms fired'}"
+
+
+def _refuse_while_an_alarm_fires(sagemaker: Any, endpoint_name: str) -> None:
+    """Raise ToolError while an alarm is on at which SageMaker would send back whatever is deployed, a cure too."""
+    alarms = _rollback_alarms(sagemaker, sagemaker.describe_endpoint(EndpointName=endpoint_name))
+    if firing := [alarm["AlarmName"] for alarm in alarms if alarm["StateValue"] == "ALARM"]:
+        raise ToolError(
+            f"Nothing was changed: while the alarm {firing[0]} fires, SageMaker sends back every deployment. Wait "
+            "until it is quiet; or run `make stop`, this again, and `make start`, with no endpoint in between."
+        )
+
+
+def _rollback_alarms(sagemaker: Any, endpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """The alarms, as DescribeAlarms has them, that send back a deployment of this endpoint."""
+    rollback = endpoint.get("LastDeploymentConfig", {}).get("AutoRollbackConfiguration", {})
+    names = [alarm["AlarmName"] for alarm in rollback.get("Alarms", [])]
+    if not names:
+        return []  # asked for none, DescribeAlarms tells all
+    cloudwatch = boto3.client("cloudwatch", region_name=sagemaker.meta.region_name)
+    return list(cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"])
 
 
 def _ask_the_function(outputs: dict[str, Any], run_id: str) -> None:

@@ -319,6 +319,7 @@ run "starts_with_the_instances_that_were_live" {
   assert {
     condition = (
       aws_sagemaker_endpoint_configuration.this["run-c"].production_variants[0].initial_instance_count == 3
+      && aws_sagemaker_endpoint.this[0].deployment_config[0].blue_green_update_policy[0].traffic_routing_configuration[0].type == "CANARY"
       && output.configuration_names["run-c"] != run.three_releases.configuration_names["run-c"]
     )
     error_message = "A release goes into service with the count that autoscaling had reached, in a configuration of its own."

@@ -45,6 +45,13 @@ def fault(path: Journey, name: str) -> None:
     subprocess.run(command, cwd=REPOSITORY, env=path.environment, check=True, stdout=subprocess.DEVNULL)
 
 
+def calm(path: Journey) -> None:
+    """What CloudWatch does by itself, once the cause is gone."""
+    cloudwatch = path.client("cloudwatch")
+    for alarm in cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"]:
+        cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="Quiet again.")
+
+
 def fail(path: Journey, *arguments: str) -> str:
     """What a target says at its end that does not succeed, Terraform's own words before it."""
     done = path.make(*arguments)
@@ -137,6 +144,11 @@ def test_the_second_day(
         assert path.releases() == before
         assert in_service(path) == [second]
 
+        refused = path.refuse("rollback")
+        record_property("while the alarm fires", refused)
+        assert refused.startswith(f"Nothing was changed: while the alarm {ENDPOINT}-rollback-")
+        calm(path)
+
         fault(path, "never-ready")
         assert "did not pass the ping health check" in fail(path, "deploy", f"RUN={first}")
         assert path.releases() == before
@@ -161,6 +173,11 @@ def test_the_second_day(
     assert f"The endpoint {ENDPOINT} is on." in path.succeed("start")
     assert path.instances() == 3
     assert "in service, 3 instances" in path.succeed("releases")
+    assert NO_CHANGES in path.succeed("plan")
+
+    path.environment["TF_VAR_endpoint_instance_type"] = "ml.c7i.xlarge"
+    said = path.succeed("infra")
+    assert re.search(r"Resources: 4 added, 2 changed, 4 destroyed", said)
     assert NO_CHANGES in path.succeed("plan")
 
     assert path.refuse("destroy") == "Nothing was destroyed."

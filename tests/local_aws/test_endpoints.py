@@ -32,7 +32,14 @@ class Releases:
         self.stand_in, self.role_arn, self.folder = stand_in, role_arn, folder
         self.sagemaker, self.runtime = stand_in.client("sagemaker"), stand_in.client("sagemaker-runtime")
 
-    def configuration(self, run_id: str, digest: str | None = None, image: str = IMAGE, key: str | None = None) -> str:
+    def configuration(
+        self,
+        run_id: str,
+        digest: str | None = None,
+        image: str = IMAGE,
+        key: str | None = None,
+        instance_type: str = "ml.c7i.large",
+    ) -> str:
         archive, true_digest = pack_tiny_model(self.folder, run_id)
         self.stand_in.client("s3").upload_file(str(archive), BUCKET, f"{run_id}.tar.gz")
         self.sagemaker.create_model(
@@ -50,7 +57,7 @@ class Releases:
                 {
                     "VariantName": "AllTraffic",
                     "ModelName": run_id,
-                    "InstanceType": "ml.c7i.large",
+                    "InstanceType": instance_type,
                     "InitialInstanceCount": 1,
                 }
             ],
@@ -155,6 +162,21 @@ def test_a_failed_update_leaves_the_old_model_in_service(releases: Releases) -> 
     assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", "good")
     assert "ping health check" in description["FailureReason"]
     assert releases.run_id_that_answers("dogs") == "good"
+
+
+def test_what_autoscaling_holds_keeps_its_instance_type(releases: Releases) -> None:
+    first, second = releases.configuration("small"), releases.configuration("large", instance_type="ml.c7i.xlarge")
+    releases.sagemaker.create_endpoint(EndpointName="dogs", EndpointConfigName=first)
+    releases.wait("dogs")
+    held = {"ServiceNamespace": "sagemaker", "ResourceId": "endpoint/dogs/variant/AllTraffic"}
+    held["ScalableDimension"] = "sagemaker:variant:DesiredInstanceCount"
+    scaling = releases.stand_in.client("application-autoscaling")
+    scaling.register_scalable_target(**held, MinCapacity=1, MaxCapacity=2)
+    with pytest.raises(ClientError, match=r'"\[AllTraffic\]" must be deregistered as scalable targets'):
+        releases.sagemaker.update_endpoint(EndpointName="dogs", EndpointConfigName=second)
+    scaling.deregister_scalable_target(**held)
+    releases.sagemaker.update_endpoint(EndpointName="dogs", EndpointConfigName=second)
+    assert releases.wait("dogs")["EndpointConfigName"] == second
 
 
 def test_a_name_that_is_a_path_is_refused(releases: Releases) -> None:

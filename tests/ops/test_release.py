@@ -37,6 +37,7 @@ class FakeCloud:
             "LastDeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}},
         }
         self.alarm: dict[str, Any] = {"AlarmName": "errors", "StateValue": "OK", "StateReason": "Threshold Crossed"}
+        self.alarm_after_apply: dict[str, Any] = {}
         self.clients: dict[str, Any] = {
             "s3": None,
             "ssm": SimpleNamespace(
@@ -62,6 +63,7 @@ class FakeCloud:
 
     def apply(self, _: list[str]) -> bool:
         self.served_digest = self.served_after_apply
+        self.alarm |= self.alarm_after_apply
         return True
 
     def _describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
@@ -201,12 +203,29 @@ def test_an_endpoint_that_went_back_with_a_word_is_told_with_it(monkeypatch: pyt
 def test_a_silent_rollback_is_told_with_the_alarm_that_fired(monkeypatch: pytest.MonkeyPatch, *, rests: bool) -> None:
     """Also where the alarm is quiet again by then."""
     cloud = FakeCloud("old-digest")
-    cloud.alarm["StateValue"] = "OK" if rests else "ALARM"
-    if rests:
-        cloud.alarm["StateTransitionedTimestamp"] = datetime.now(UTC) + timedelta(seconds=9)
+    later = datetime.now(UTC) + timedelta(seconds=9)
+    cloud.alarm_after_apply = {"StateTransitionedTimestamp": later} if rests else {"StateValue": "ALARM"}
     with pytest.raises(ToolError, match=r"the endpoint runs c: the alarm errors fired \(Threshold Crossed\)"):
         deploy(monkeypatch, cloud)
     assert cloud.parameters == BEFORE
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_nothing_is_deployed_while_an_alarm_fires(monkeypatch: pytest.MonkeyPatch, *, back: bool) -> None:
+    cloud = FakeCloud("new-digest")
+    cloud.alarm["StateValue"] = "ALARM"
+    cloud.parameters["/releases"] = "old@old-digest,new@new-digest"
+    before = dict(cloud.parameters)
+    use(monkeypatch, cloud)
+    with pytest.raises(ToolError, match="while the alarm errors fires, SageMaker sends back every deployment"):
+        release.deploy(OUTPUTS, "new", ["terraform"], back=back)
+    assert cloud.parameters == before
+
+
+def test_what_serves_already_is_no_deployment_that_an_alarm_could_send_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud("old-digest")
+    cloud.alarm["StateValue"] = "ALARM"
+    assert "Run old is in service" in deploy(monkeypatch, cloud, "old")
 
 
 def test_an_alarm_that_changed_long_ago_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:

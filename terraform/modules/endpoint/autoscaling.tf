@@ -5,6 +5,12 @@ locals {
   }
 }
 
+# SageMaker refuses another instance type while autoscaling holds the variant. A target that is to be replaced lets go
+# of it before the endpoint is updated, and takes hold of it again afterwards.
+resource "terraform_data" "instance_type" {
+  input = var.instance_type
+}
+
 resource "aws_appautoscaling_target" "this" {
   count = local.endpoint_count
 
@@ -13,6 +19,10 @@ resource "aws_appautoscaling_target" "this" {
   resource_id        = "endpoint/${aws_sagemaker_endpoint.this[0].name}/variant/${local.variant}"
   min_capacity       = var.scaling.min_instances
   max_capacity       = var.scaling.max_instances
+
+  lifecycle {
+    replace_triggered_by = [terraform_data.instance_type]
+  }
 }
 
 resource "aws_appautoscaling_policy" "this" {
@@ -32,5 +42,9 @@ resource "aws_appautoscaling_policy" "this" {
     predefined_metric_specification {
       predefined_metric_type = var.scaling.metric
     }
+  }
+
+  lifecycle {
+    replace_triggered_by = [aws_appautoscaling_target.this] # which takes its policies with it
   }
 }

@@ -1,8 +1,9 @@
 locals {
   endpoint_count = var.serving && length(var.releases) > 0 ? 1 : 0
 
-  # SageMaker lets a canary take at most half of the new fleet: with one instance there is none.
-  canary = var.scaling.min_instances >= 2
+  # SageMaker lets a canary take at most half of the new fleet: with one instance there is none. A configuration starts
+  # with what was the least when it was made.
+  canary = try(aws_sagemaker_endpoint_configuration.this[var.releases[0].run_id].production_variants[0].initial_instance_count >= 2, false)
 
   variant_dimensions = { EndpointName = var.name, VariantName = local.variant }
 

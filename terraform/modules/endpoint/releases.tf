@@ -76,7 +76,7 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
     variant_name           = local.variant
     model_name             = aws_sagemaker_model.this[each.key].name
     instance_type          = var.instance_type
-    initial_instance_count = coalesce(each.value.instance_count, var.scaling.min_instances)
+    initial_instance_count = max(var.scaling.min_instances, coalesce(each.value.instance_count, 1))
     initial_variant_weight = 1
   }
 
