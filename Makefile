@@ -209,10 +209,11 @@ demo: setup ## the whole path on this machine [DATA=<folder of photographs>]
 
 .PHONY: test
 test: setup $(NODE_MODULES) .venv-checkov/installed ## run the tests [TESTS=<files or pytest options>]
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup $$TESTS
+	@# A thread each: PyTorch's would wait for one another, busily, while two workers share two cores.
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup $$TESTS
 
 .PHONY: verify
-verify: setup .venv-torchserve/installed ## run what is sampled in the tests with its full counts, and print the figures [TESTS=…]
+verify: setup $(NODE_MODULES) .venv-torchserve/installed ## run what is sampled in the tests with its full counts, and print the figures [TESTS=…]
 	@$(PYTHON) -m pytest --full -m "counts or full" --timeout 1800 $$TESTS
 
 .PHONY: bench-serving

@@ -12,7 +12,7 @@ import math
 import random
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,15 +60,15 @@ BREEDS = (
 )
 
 
-def draw_breeds(target: Path, seed: int = 0) -> None:
+def draw_breeds(target: Path, seed: int = 0, images_per_breed: Mapping[str, int] = IMAGES_PER_BREED) -> None:
     """Write target/<split>/<breed>/<number>.jpg for every breed, in place of an earlier drawing."""
     jobs = [
         (breed, split, number)
         for breed in BREEDS
-        for split, count in IMAGES_PER_BREED.items()
+        for split, count in images_per_breed.items()
         for number in range(count)
     ]
-    for split in IMAGES_PER_BREED:
+    for split in images_per_breed:
         shutil.rmtree(target / split, ignore_errors=True)
         for breed in BREEDS:
             (target / split / breed.name).mkdir(parents=True)

@@ -19,7 +19,7 @@ from tests.end_to_end.journey import NO_CHANGES, Journey
 from tests.iam.not_less import recorded, refused
 from tests.iam.policies import in_account
 
-pytestmark = [pytest.mark.xdist_group("ci_roles"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.full, pytest.mark.xdist_group("ci_roles"), pytest.mark.timeout(900)]
 POLICIES = {"dogbreed-apply-local": 6, "dogbreed-plan": 1}  # role → policies that it has
 KEY_ALIAS = "alias/dogbreed-local"
 BUCKETS = {f"{kind}_bucket": f"dogbreed-local-{kind}-{ACCOUNT_ID}" for kind in ("data", "artifacts")}

@@ -188,6 +188,7 @@ def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "function.json").read_text())["statusCode"] == 400
 
 
+@pytest.mark.full
 def test_the_live_instance_count_survives_a_release_and_a_rollback(deployed: Journey) -> None:
     """And Terraform has nothing to change afterwards."""
     first = deployed.releases().split("@")[0]
@@ -247,6 +248,7 @@ def test_what_is_refused_loses_nothing(deployed: Journey) -> None:
     assert deployed.releases() == before
 
 
+@pytest.mark.full
 def test_the_same_target_twice_changes_nothing(deployed: Journey) -> None:
     before = deployed.releases()
     assert "already up" in deployed.succeed("up")

@@ -61,7 +61,9 @@ def mutants(policy: Policy, mutate: Callable[[dict[str, Any]], None]) -> Iterato
 @pytest.mark.parametrize(
     "mutate", [on_everything, on_its_siblings, in_every_account, without_condition, with_conditions_turned_round]
 )
-@pytest.mark.parametrize("role", [f"{PREFIX}-training", f"{PREFIX}-predict-function"])
+@pytest.mark.parametrize(
+    "role", [pytest.param(f"{PREFIX}-training", marks=pytest.mark.full), f"{PREFIX}-predict-function"]
+)
 def test_a_statement_that_was_widened_does_more_than_is_expected(
     accounts: dict[str, Account], role: str, mutate: Callable[[dict[str, Any]], None]
 ) -> None:
