@@ -39,7 +39,8 @@ class Stack:
         self._log = state / f"{run_id}.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._environment = {**os.environ, "TF_DATA_DIR": str((state / run_id).resolve())}
-        values = {name: outputs[name] for name in ("region", "data_bucket", "artifacts_bucket", "key_arn")}
+        passed_on = ("region", "data_bucket", "artifacts_bucket", "key_arn", "permissions_boundary_arn")
+        values = {name: outputs[name] for name in passed_on if name in outputs}  # Terraform leaves out what is null
         values |= {"project": project, "environment": environment, "run_id": run_id, "commit": os.environ["COMMIT"]}
         values["emulated"] = json.dumps(environment == "local")
         self._variables = ["-input=false", "-no-color", *(f"-var={name}={value}" for name, value in values.items())]

@@ -80,6 +80,11 @@ output "serving_image_uri" {
   value       = var.serving_image_uri
 }
 
+output "permissions_boundary_arn" {
+  description = "Policy that bounds every role; null where there is none."
+  value       = var.permissions_boundary_arn
+}
+
 output "notebook_name" {
   description = "Name of the notebook instance; null where there is none."
   value       = module.training.notebook_name

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hcl2
@@ -14,6 +15,7 @@ from hcl2.utils import SerializationOptions
 
 from local_aws.endpoints import _refuse_unknown_image
 from local_aws.environment import ACCOUNT_ID, REGION
+from ops import train_ec2
 from ops.cost import Setup
 from ops.releases import EMPTY, KEPT_RELEASES, with_count, with_release
 
@@ -159,10 +161,29 @@ def test_outputs_are_what_make_and_ops_read() -> None:
         "image_parameter",
         "serving_image_uri",
         "notebook_name",
+        "permissions_boundary_arn",
         "key_arn",
         "training_network",
         "billed",
     }
+
+
+def test_a_training_on_ec2_gives_its_root_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The boundary, which bounds every role, among it; without one nothing is said of it."""
+    variables = blocks(ROOT / "ec2_run" / "variables.tf", "variable")
+    outputs = dict.fromkeys(blocks(ROOT / "outputs.tf", "output"), "an-output") | {"function_name": "dogs-dev-predict"}
+    monkeypatch.setattr(train_ec2.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    monkeypatch.setenv("ENV", "dev")
+    monkeypatch.setenv("COMMIT", "1234567")
+
+    def given() -> set[str]:
+        stack = train_ec2.Stack(outputs, tmp_path, "run-a")
+        return set(re.findall(r"-var=(\w+)=", " ".join(stack._variables)))
+
+    needed = {name for name, body in variables.items() if "default" not in body}
+    assert needed | {"permissions_boundary_arn"} <= given() <= set(variables)
+    del outputs["permissions_boundary_arn"]
+    assert needed <= given() <= set(variables) - {"permissions_boundary_arn"}
 
 
 def test_what_is_billed_by_the_hour_has_a_price() -> None:
