@@ -13,6 +13,7 @@ cannot also replace what they are checked against.
 
 import gzip
 import hashlib
+import io
 import json
 import math
 import re
@@ -53,8 +54,8 @@ class InputSpec:
     size: int
     resize: int
     interpolation: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= self.resize:
@@ -102,17 +103,8 @@ class Manifest:
             raise ValueError(f"the temperature {self.temperature} is not a positive number")
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A verified model directory. `digest` is the SHA-256 of its `model.json`."""
-
-    directory: Path
-    manifest: Manifest
-    digest: str
-
-
-def read_artifact(directory: Path, expected_digest: str | None = None) -> Artifact:
-    """Verify a model directory and return it.
+def read_artifact(directory: Path, expected_digest: str | None = None) -> Manifest:
+    """Verify a model directory and return what its `model.json` says.
 
     Nothing of it is interpreted before `model.json` was compared with `expected_digest` (when one is given) and every
     file with `model.json`. Files that `model.json` does not name are never read, so they need no check.
@@ -134,7 +126,7 @@ def read_artifact(directory: Path, expected_digest: str | None = None) -> Artifa
             raise ArtifactError(f"The artifact lacks the file {name} that {MANIFEST_NAME} names.")
         with path.open("rb") as file:
             check_file(name, hashlib.file_digest(file, "sha256").hexdigest(), expected)
-    return Artifact(directory, manifest, digest)
+    return manifest
 
 
 def manifest_sha256(tar_path: Path) -> str:
@@ -152,10 +144,9 @@ def manifest_sha256(tar_path: Path) -> str:
                     raise ArtifactError(f"The artifact has two members named {name}.")
                 if name == MANIFEST_NAME:
                     manifest_raw = read_limited(file)
-                    seen[name] = hashlib.sha256(manifest_raw).hexdigest()
-                else:
-                    # tarfile's reader has readinto, which is all that file_digest asks for.
-                    seen[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+                    file = io.BytesIO(manifest_raw)
+                # tarfile's reader has readinto, which is all that file_digest asks for.
+                seen[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
             # tarfile stops where the archive says that it ends; gzip's checksum of it all stands behind that.
             if len(unzipped.read(MAX_PADDING_BYTES + 1)) > MAX_PADDING_BYTES:
                 raise ArtifactError(f"{tar_path.name} goes on behind its end.")
@@ -176,25 +167,14 @@ def manifest_sha256(tar_path: Path) -> str:
 
 def seal(directory: Path, manifest: Manifest) -> str:
     """Write `model.json` with the SHA-256 of every file in `directory`, and return the release's digest."""
-    names = artifact_files(directory)
-    files = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
+    files = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory)
+        if path.is_file() and "__pycache__" not in name.parts and str(name) != MANIFEST_NAME:
+            files[str(name)] = hashlib.sha256(path.read_bytes()).hexdigest()
     raw = json.dumps(asdict(replace(manifest, files=files)), indent=2, ensure_ascii=False).encode() + b"\n"
     (directory / MANIFEST_NAME).write_bytes(raw)
     return hashlib.sha256(raw).hexdigest()
-
-
-def pack(directory: Path, tar_path: Path) -> None:
-    """Write the artifact as a `model.tar.gz` whose bytes depend on nothing but its files and the zlib in use."""
-    with (
-        tar_path.open("wb") as raw,
-        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as zipped,
-        tarfile.open(mode="w", fileobj=zipped) as tar,
-    ):
-        for name in sorted([MANIFEST_NAME, *artifact_files(directory)]):
-            member = tarfile.TarInfo(name)
-            member.size = (directory / name).stat().st_size
-            with (directory / name).open("rb") as file:
-                tar.addfile(member, file)
 
 
 def parse_manifest(raw: bytes) -> Manifest:
@@ -216,21 +196,28 @@ def parse_manifest(raw: bytes) -> Manifest:
             f"serve it with a {'newer' if major > supported else 'older'} image."
         )
     try:
+        image, precision = content["input"], content["precision"]
         manifest = Manifest(
             format=found,
             run_id=str(content["run_id"]),
             backbone=str(content["backbone"]),
-            classes=tuple(str(name) for name in content["classes"]),
-            input=parse_input(content["input"]),
+            classes=tuple(map(str, content["classes"])),
+            input=InputSpec(
+                size=int(image["size"]),
+                resize=int(image["resize"]),
+                interpolation=str(image["interpolation"]),
+                mean=tuple(map(float, image["mean"])),
+                std=tuple(map(float, image["std"])),
+            ),
             temperature=float(content["temperature"]),
             precision=PrecisionChoice(
-                chosen=str(content["precision"]["chosen"]),
-                why=str(content["precision"]["why"]),
-                validation_top1=parse_figures(content["precision"]["validation_top1"]),
-                milliseconds=parse_figures(content["precision"].get("milliseconds", {})),
+                chosen=str(precision["chosen"]),
+                why=str(precision["why"]),
+                validation_top1=parse_figures(precision["validation_top1"]),
+                milliseconds=parse_figures(precision.get("milliseconds", {})),
             ),
             metrics=parse_figures(content["metrics"]),
-            files={str(k): str(v) for k, v in content["files"].items()},
+            files={str(name): str(sha256) for name, sha256 in content["files"].items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{MANIFEST_NAME} is damaged ({type(error).__name__}: {error}).") from None
@@ -245,25 +232,6 @@ def parse_manifest(raw: bytes) -> Manifest:
 def parse_figures(content: Mapping[str, Any]) -> dict[str, float]:
     """Read names with a number each. Raises AttributeError, TypeError or ValueError."""
     return {str(name): float(figure) for name, figure in content.items()}
-
-
-def parse_input(content: Mapping[str, Any]) -> InputSpec:
-    """Read `model.json`'s `input`. Raises KeyError, TypeError or ValueError."""
-    red, green, blue = (float(value) for value in content["mean"])
-    red_std, green_std, blue_std = (float(value) for value in content["std"])
-    return InputSpec(
-        size=int(content["size"]),
-        resize=int(content["resize"]),
-        interpolation=str(content["interpolation"]),
-        mean=(red, green, blue),
-        std=(red_std, green_std, blue_std),
-    )
-
-
-def artifact_files(directory: Path) -> list[str]:
-    """Name every file that belongs into the artifact, `model.json` aside, in a fixed order."""
-    paths = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in paths if "__pycache__" not in path.parts and str(path) != MANIFEST_NAME)
 
 
 def plain_members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:

@@ -5,21 +5,21 @@
 """
 
 import base64
-import binascii
 import csv
 import io
 import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.artifact import GRAPH_NAME, Artifact, ArtifactError, read_artifact
+from inference.artifact import GRAPH_NAME, ArtifactError, Manifest, read_artifact
 from inference.engine import Engine, usable_precision
 from inference.preprocess import ImageError, ImageTooLargeError, Preprocess, check_together
 
@@ -54,21 +54,21 @@ class Request:
 
     images: tuple[bytes, ...]
     top_k: int = DEFAULT_TOP_K
-    output: Literal["probabilities", "logits"] = "probabilities"
+    output: str = OUTPUTS[0]
 
 
 @dataclass(frozen=True)
 class Model:
     """A verified artifact, ready to answer. `why` is why the engine has its precision."""
 
-    artifact: Artifact
+    manifest: Manifest
     preprocess: Preprocess
     engine: Engine
     why: str
 
     def describe(self) -> dict[str, str]:
         """Which model answers, and the precision that really runs."""
-        return {"run_id": self.artifact.manifest.run_id, "precision": self.engine.precision}
+        return {"run_id": self.manifest.run_id, "precision": self.engine.precision}
 
 
 def model_fn(model_dir: str | Path, context: object = None) -> Model:
@@ -79,17 +79,16 @@ def model_fn(model_dir: str | Path, context: object = None) -> Model:
     Raises:
         ArtifactError: it is damaged, another release, or too new.
     """
-    artifact = read_artifact(Path(model_dir), os.environ.get("MODEL_MANIFEST_SHA256"))
-    manifest = artifact.manifest
+    manifest = read_artifact(Path(model_dir), os.environ.get("MODEL_MANIFEST_SHA256"))
     precision, why = usable_precision(manifest.precision)
     try:
-        engine = Engine(artifact.directory / GRAPH_NAME, precision)
+        engine = Engine(Path(model_dir) / GRAPH_NAME, precision)
         outputs = engine(np.zeros((1, manifest.input.size, manifest.input.size, 3), dtype=np.uint8))
     except RuntimeError:
         raise ArtifactError(f"OpenVINO cannot run the artifact's {GRAPH_NAME}.") from None
     if outputs.shape != (1, len(manifest.classes)):
         raise ArtifactError(f"The graph answers {outputs.shape[1]} scores for {len(manifest.classes)} classes.")
-    return Model(artifact, Preprocess(manifest.input), engine, why)
+    return Model(manifest, Preprocess(manifest.input), engine, why)
 
 
 def input_fn(body: bytes | bytearray | str, content_type: str) -> Request:
@@ -100,7 +99,7 @@ def input_fn(body: bytes | bytearray | str, content_type: str) -> Request:
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in IMAGE_TYPES:
-        return Request(images=(body.encode() if isinstance(body, str) else bytes(body),))
+        return Request((body.encode() if isinstance(body, str) else bytes(body),))
     if media_type == JSON_TYPE:
         return parse_json(body)
     accepted = ", ".join((*IMAGE_TYPES, JSON_TYPE))
@@ -130,13 +129,11 @@ def decode(request: Request, model: Model) -> NDArray[np.uint8]:
 
 def answer(request: Request, model: Model, logits: NDArray[np.float32]) -> dict[str, Any]:
     """What `predict_fn` answers, from the logits [n, classes] of the request's images."""
-    manifest = model.artifact.manifest
+    classes = model.manifest.classes
     predictions: list[dict[str, Any]] = []
-    for row, probabilities in zip(logits, softmax(logits / manifest.temperature), strict=True):
+    for row, probabilities in zip(logits, softmax(logits / model.manifest.temperature), strict=True):
         likeliest = np.argsort(-probabilities, kind="stable")[: request.top_k]
-        top = [
-            {"label": manifest.classes[i], "index": int(i), "probability": float(probabilities[i])} for i in likeliest
-        ]
+        top = [{"label": classes[i], "index": int(i), "probability": float(probabilities[i])} for i in likeliest]
         prediction = {"top": top, "low_confidence": bool(probabilities[likeliest[0]] < LOW_CONFIDENCE_BELOW)}
         if request.output == "logits":
             prediction["logits"] = row.tolist()
@@ -190,10 +187,7 @@ def parse_json(body: bytes | bytearray | str) -> Request:
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list) or not 1 <= len(instances) <= MAX_INSTANCES:
         raise bad_request(f'The body needs "instances", a list of 1 to {MAX_INSTANCES} images.')
-    return Request(
-        images=tuple(decode_instance(instance) for instance in instances),
-        **parse_options({key: content[key] for key in ("top_k", "output") if key in content}),
-    )
+    return Request(tuple(decode_instance(instance) for instance in instances), **parse_options(content))
 
 
 def decode_instance(instance: object) -> bytes:
@@ -203,23 +197,19 @@ def decode_instance(instance: object) -> bytes:
         raise bad_request('Each instance needs "image_base64", a string.')
     try:
         return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise bad_request('"image_base64" is not valid base64.') from None
 
 
-def parse_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Check `top_k` and `output`, each optional, as fields of `Request`. Raises RequestError 400."""
-    checked: dict[str, Any] = {}
-    if "top_k" in options:
-        top_k = options["top_k"]
-        if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
-            raise bad_request('"top_k" must be a whole number of at least 1.')
-        checked["top_k"] = top_k
-    if "output" in options:
-        if options["output"] not in OUTPUTS:
-            raise bad_request(f'"output" must be one of {", ".join(OUTPUTS)}.')
-        checked["output"] = options["output"]
-    return checked
+def parse_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """`top_k` and `output` where they are given, as fields of `Request`. Raises RequestError 400."""
+    options = {key: given[key] for key in ("top_k", "output") if key in given}
+    top_k = options.get("top_k", DEFAULT_TOP_K)
+    if type(top_k) is not int or top_k < 1:
+        raise bad_request('"top_k" must be a whole number of at least 1.')
+    if options.get("output", OUTPUTS[0]) not in OUTPUTS:
+        raise bad_request(f'"output" must be one of {", ".join(OUTPUTS)}.')
+    return options
 
 
 def to_csv(prediction: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.artifact import MANIFEST_NAME, pack, parse_manifest, seal
+from inference.artifact import MANIFEST_NAME, parse_manifest, seal
 from local_aws.environment import ACCOUNT_ID
 from local_aws.home import REPOSITORY
 from local_aws.leftovers import leftovers
@@ -80,7 +80,8 @@ def put_broken(path: Journey, folder: Path, run_id: str, *, sealed: bool) -> Non
     (folder / run_id / "graph.xml").write_text("<net/>")
     if sealed:
         seal(folder / run_id, parse_manifest((folder / run_id / MANIFEST_NAME).read_bytes()))
-    pack(folder / run_id, folder / f"{run_id}.tar.gz")
+    with tarfile.open(folder / f"{run_id}.tar.gz", "w:gz") as broken:
+        broken.add(folder / run_id, ".")
     s3.upload_file(str(folder / f"{run_id}.tar.gz"), ARTIFACTS, f"runs/{run_id}/output/model.tar.gz")
 
 

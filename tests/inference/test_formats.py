@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from inference.artifact import FORMAT, manifest_sha256, pack
+from inference.artifact import FORMAT, manifest_sha256
 from inference.inference import input_fn, model_fn, predict_fn
+from tests.inference.tampering import pack_with
 
 KEPT = Path(__file__).parent / "formats"
 # As a release list names them.
@@ -35,13 +36,13 @@ def test_every_kept_format_still_answers(
 ) -> None:
     monkeypatch.setenv("MODEL_MANIFEST_SHA256", DIGESTS[kept.name])
     model = model_fn(kept)
-    assert model.artifact.manifest.format == kept.name
+    assert model.manifest.format == kept.name
     answer = predict_fn(input_fn(picture("blue"), "image/png"), model)
     assert answer["predictions"][0]["top"][0]["label"] == "blue"
 
 
 def test_every_kept_format_can_still_be_released(kept: Path, tmp_path: Path) -> None:
-    pack(kept, tmp_path / "model.tar.gz")
+    pack_with(kept, tmp_path / "model.tar.gz")
     assert manifest_sha256(tmp_path / "model.tar.gz") == DIGESTS[kept.name]
 
 

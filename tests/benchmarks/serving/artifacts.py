@@ -124,7 +124,7 @@ def write_seed(ours: Path, seed: Path) -> None:
 
 def reference(model_dir: Path, dataset: Dataset) -> dict[str, Any]:
     """What the artifact's own weights get right in PyTorch and fp32: `top1` (0 to 1), and the (file, class) seen."""
-    manifest = read_artifact(model_dir).manifest
+    manifest = read_artifact(model_dir)
     backbone: Any = timm.create_model(manifest.backbone, pretrained=False, num_classes=0)
     network = Network(backbone, nn.Linear(backbone.num_features, len(manifest.classes)), manifest.input)
     network.load_state_dict(load_file(model_dir / WEIGHTS_NAME))
