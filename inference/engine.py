@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,14 +80,12 @@ class Run(NamedTuple):
     ran_seconds: float
 
 
-class _Waiting:
-    """Images of one caller, and what became of them."""
+class _Waiting(NamedTuple):
+    """Images of one caller, since when they wait, and what becomes of them."""
 
-    def __init__(self, images: NDArray[np.uint8]) -> None:
-        self.images = images
-        self.since = time.perf_counter()
-        self.run: Run | None = None
-        self.error: Exception | None = None
+    images: NDArray[np.uint8]
+    since: float
+    run: Future[Run]
 
 
 class Batcher:
@@ -105,25 +104,21 @@ class Batcher:
 
     def __call__(self, images: NDArray[np.uint8]) -> Run:
         """Run images of shape [n, size, size, 3], with others' where there are any."""
-        mine = _Waiting(images)
+        mine = _Waiting(images, time.perf_counter(), Future())
         with self._changed:
             self._waiting.append(mine)
-        while mine.run is None:
+        while not mine.run.done():
             with self._changed:
-                self._changed.wait_for(lambda: mine.run or mine.error or not self._is_busy)
-                if mine.error:
-                    raise mine.error
-                if mine.run:
+                self._changed.wait_for(lambda: mine.run.done() or not self._is_busy)
+                if mine.run.done():
                     break
                 self._is_busy = True
                 batch = self._take()
-            try:
-                self._compute(batch)
-            finally:
-                with self._changed:
-                    self._is_busy = False
-                    self._changed.notify_all()
-        return mine.run
+            self._compute(batch)
+            with self._changed:
+                self._is_busy = False
+                self._changed.notify_all()
+        return mine.run.result()
 
     def _take(self) -> list[_Waiting]:
         """The longest waiting, as many as go together: one at least."""
@@ -140,9 +135,9 @@ class Batcher:
             outputs = self._engine(np.concatenate([one.images for one in batch]))
         except Exception as error:
             for one in batch:
-                one.error = error
+                one.run.set_exception(error)
             return
         seconds = time.perf_counter() - started
         rows = np.split(outputs, np.cumsum([len(one.images) for one in batch])[:-1])
         for one, own in zip(batch, rows, strict=True):
-            one.run = Run(own, started - one.since, seconds)
+            one.run.set_result(Run(own, started - one.since, seconds))

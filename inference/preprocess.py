@@ -39,11 +39,6 @@ MAX_READS = 50_000
 # requests of a kilobyte. Two at a time keep two CPUs as busy.
 LARGE_PIXELS = 4_000_000
 LARGE_PICTURES = threading.BoundedSemaphore(2)
-RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 # Pillow warns of each odd tag with a text of its own, and Python keeps every text that it ever showed: a sender could
 # fill the log, and the memory.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -90,7 +85,7 @@ class Preprocess:
         left, top = (image.width - side) / 2, (image.height - side) / 2
         pixels = image.resize(
             (self.spec.size, self.spec.size),
-            RESAMPLING[self.spec.interpolation],
+            Image.Resampling[self.spec.interpolation.upper()],
             box=(left, top, left + side, top + side),
         )
         return np.asarray(pixels)

@@ -1,6 +1,6 @@
 """The serving process: SageMaker's container contract around the four handlers.
 
-    python -m inference.serve                     # serves $SAGEMAKER_BASE_DIR/model on 127.0.0.1:8080
+    python -m inference.serve        # serves $SAGEMAKER_BASE_DIR/model on 127.0.0.1:$SAGEMAKER_BIND_TO_PORT (8080)
 
 GET /ping answers 503 until the model has answered a warm-up, then 200. POST /invocations answers predictions. A model
 that cannot be loaded ends the process with one sentence on stderr, so that the platform reports the endpoint failed.
@@ -17,8 +17,10 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,6 @@ from inference.inference import (
     Model,
     RequestError,
     answer,
-    bad_request,
     decode,
     input_fn,
     model_fn,
@@ -74,41 +75,34 @@ logger = logging.getLogger("inference")
 
 @dataclass
 class Call:
-    """One request past its body, and where its milliseconds went; None for a stage that it did not reach."""
+    """One request past its body, and where its milliseconds went, by each stage that it reached."""
 
     body: bytes
-    content_type: str
-    accept: str
-    attributes: dict[str, str]
+    headers: Mapping[str, str]
+    attributes: dict[str, Any]
     arrived: float
-    decode_milliseconds: float | None = None
-    queue_milliseconds: float | None = None
-    model_milliseconds: float | None = None
+    milliseconds: dict[str, float] = field(default_factory=dict)
 
 
 class ModelServer:
-    """The model, the threads that run it, and the two routes. `failure` is why there is no model, if there is none."""
+    """The model, the threads that run it, and the two routes."""
 
     def __init__(self, model_dir: Path) -> None:
         self.model_dir = model_dir
         self.model: Model | None = None
-        self.failure: ArtifactError | None = None
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="model")
         self.requests = 0
         self.arriving_bytes = 0
         self.is_draining = False
+        self.app = Starlette(
+            routes=[Route("/ping", self.ping), Route("/invocations", self.invocations, methods=["POST"])]
+        )
 
     async def load(self) -> None:
-        """Load and warm up off the event loop, so that /ping answers meanwhile."""
+        """Load and warm up off the event loop, so that /ping answers meanwhile. Raises ArtifactError."""
         loop = asyncio.get_running_loop()
-        try:
-            model = await loop.run_in_executor(self.pool, model_fn, self.model_dir)
-            batcher = Batcher(model.engine, BATCH_IMAGES)
-            await loop.run_in_executor(self.pool, warm_up, model, batcher)
-        except ArtifactError as error:
-            self.failure = error
-            return
-        self.batcher, self.model = batcher, model
+        model, self.batcher = await loop.run_in_executor(self.pool, load_warm, self.model_dir)
+        self.model = model
         log(event="ready", model=model.describe(), why=model.why)
 
     def drain(self) -> None:
@@ -131,8 +125,7 @@ class ModelServer:
         code, call = "ok", None
         try:
             body = await self.read_body(http)
-            accept = http.headers.get("accept", "")
-            call = Call(body, http.headers.get("content-type", ""), accept, attributes, time.perf_counter())
+            call = Call(body, http.headers, attributes, time.perf_counter())
             response = await self.answer(call)
         except RequestError as error:
             code, response = error.code, error_response(error)
@@ -203,37 +196,36 @@ def run_handlers(model: Model, batcher: Batcher, call: Call) -> tuple[str, str]:
     Options in the header win over those in the body.
     """
     started = time.perf_counter()
-    request = replace(input_fn(call.body, call.content_type), **attribute_options(call.attributes))
+    request = replace(input_fn(call.body, call.headers.get("content-type", "")), **parse_options(call.attributes))
     pixels = decode(request, model)
-    call.decode_milliseconds = 1000 * (time.perf_counter() - started)
+    call.milliseconds["decode_milliseconds"] = 1000 * (time.perf_counter() - started)
     run = batcher(pixels)
-    call.queue_milliseconds = 1000 * (started - call.arrived + run.waited_seconds)
-    call.model_milliseconds = 1000 * run.ran_seconds
-    return output_fn(answer(request, model, run.outputs), call.accept)
+    call.milliseconds["queue_milliseconds"] = 1000 * (started - call.arrived + run.waited_seconds)
+    call.milliseconds["model_milliseconds"] = 1000 * run.ran_seconds
+    return output_fn(answer(request, model, run.outputs), call.headers.get("accept", ""))
 
 
-def warm_up(model: Model, batcher: Batcher) -> None:
-    """Answer one picture through every handler: the first inference allocates, and must not be a caller's."""
+def load_warm(model_dir: Path) -> tuple[Model, Batcher]:
+    """A model that has answered one picture: its first inference allocates, and must not be a caller's.
+
+    Raises:
+        ArtifactError: as `model_fn`.
+    """
+    model = model_fn(model_dir)
+    batcher = Batcher(model.engine, BATCH_IMAGES)
     picture = BytesIO()
-    Image.new("RGB", (model.preprocess.spec.size,) * 2).save(picture, "JPEG")
-    run_handlers(model, batcher, Call(picture.getvalue(), "image/jpeg", "", {}, time.perf_counter()))
+    Image.new("RGB", (model.manifest.input.size,) * 2).save(picture, "JPEG")
+    run_handlers(model, batcher, Call(picture.getvalue(), {"content-type": "image/jpeg"}, {}, time.perf_counter()))
+    return model, batcher
 
 
-def parse_attributes(header: str) -> dict[str, str]:
+def parse_attributes(header: str) -> dict[str, Any]:
     """Read `id=…;top_k=5;output=logits`. Keys that mean nothing to us pass: the header is the caller's own too."""
     pairs = (part.partition("=") for part in header.split(";") if "=" in part)
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def attribute_options(attributes: dict[str, str]) -> dict[str, Any]:
-    """The attributes that are options of a `Request`. Raises RequestError 400."""
-    options: dict[str, Any] = {key: attributes[key] for key in ("top_k", "output") if key in attributes}
-    try:
-        if "top_k" in options:
-            options["top_k"] = int(options["top_k"])
-    except ValueError:
-        raise bad_request('"top_k" must be a whole number of at least 1.') from None
-    return parse_options(options)
+    attributes: dict[str, Any] = {key.strip(): value.strip() for key, _, value in pairs}
+    with suppress(KeyError, ValueError):  # who reads the options refuses what is no number
+        attributes["top_k"] = int(attributes["top_k"])
+    return attributes
 
 
 def error_response(error: RequestError) -> Response:
@@ -256,10 +248,7 @@ def log_request(request_id: str, status: int, code: str, call: Call | None, seco
 
     CloudWatch reads metrics out of log lines in its "embedded metric format"; `busy` counts who was turned away.
     """
-    milliseconds = {"total_milliseconds": 1000 * seconds}
-    for stage in ("decode_milliseconds", "queue_milliseconds", "model_milliseconds"):
-        if (value := getattr(call, stage, None)) is not None:
-            milliseconds[stage] = value
+    milliseconds = {"total_milliseconds": 1000 * seconds, **(call.milliseconds if call else {})}
     fields: dict[str, Any] = {"event": "request", "id": request_id, "status": status, "code": code}
     fields |= {name: round(value, 2) for name, value in milliseconds.items()}
     metrics = [{"Name": name, "Unit": "Milliseconds"} for name in milliseconds]
@@ -272,23 +261,13 @@ def log_request(request_id: str, status: int, code: str, call: Call | None, seco
     log(**fields)
 
 
-def create_app(server: ModelServer) -> Starlette:
-    """The ASGI application around a server, which is loaded apart from it."""
-    return Starlette(
-        routes=[
-            Route("/ping", server.ping, methods=["GET"]),
-            Route("/invocations", server.invocations, methods=["POST"]),
-        ]
-    )
-
-
-async def run(model_dir: Path, host: str, port: int) -> int:
+async def run(model_dir: Path, host: str) -> int:
     """Serve until SIGTERM, which drains, or until loading fails. Returns the exit status."""
     model_server = ModelServer(model_dir)
     config = uvicorn.Config(
-        create_app(model_server),
+        model_server.app,
         host=host,
-        port=port,
+        port=int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")),
         http=HeadTimeoutProtocol,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         log_level="warning",
@@ -296,21 +275,20 @@ async def run(model_dir: Path, host: str, port: int) -> int:
     )
     http_server = DrainingServer(config, model_server.drain)
     serving = asyncio.create_task(http_server.serve())
-    await model_server.load()
-    if model_server.failure:
-        http_server.should_exit = True
+    status = 0
+    try:
+        await model_server.load()
+    except ArtifactError as error:
+        print(f"The model cannot be served. {error}", file=sys.stderr)
+        status, http_server.should_exit = 1, True
     await serving
-    if model_server.failure:
-        print(f"The model cannot be served. {model_server.failure}", file=sys.stderr)
-        return 1
-    return 0
+    return status
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (a container says 0.0.0.0)")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")))
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
     base_dir = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
@@ -319,9 +297,8 @@ def main() -> None:
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
     # Uvicorn raises the signal again once it has drained; by then it is no news.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    serve = run(base_dir / "model", arguments.host, arguments.port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status = runner.run(serve)
+        status = runner.run(run(base_dir / "model", arguments.host))
     # Every caller has an answer by now. A thread of the engine that comes back to Python while the interpreter takes
     # itself apart would be ended in the middle of C++, which aborts the process: so there is no taking apart.
     sys.stdout.flush()

@@ -13,7 +13,7 @@ import pytest
 
 from inference import engine, serve
 from inference.artifact import Manifest, PrecisionChoice, seal
-from inference.serve import ModelServer, create_app
+from inference.serve import ModelServer
 
 
 def call(server: ModelServer, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
@@ -40,7 +40,7 @@ def send(server: ModelServer, method: str, path: str, body: bytes = b"", **heade
         "query_string": b"",
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(create_app(server)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(server.app(scope, receive, send))  # type: ignore[arg-type]
     return messages
 
 

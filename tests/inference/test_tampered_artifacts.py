@@ -43,12 +43,15 @@ def digest_of(directory: Path) -> str:
 
 def refusal_of_server(directory: Path) -> str:
     """The sentence with which a serving process ends; "" if it would serve."""
-    server = ModelServer(directory)
-    asyncio.run(server.load())
+    server, refusal = ModelServer(directory), ""
+    try:
+        asyncio.run(server.load())
+    except ArtifactError as error:
+        refusal = str(error)
     status, _ = call(server, "GET", "/ping")
     server.pool.shutdown()
-    assert status == (503 if server.failure else 200)
-    return str(server.failure or "")
+    assert status == (503 if refusal else 200)
+    return refusal
 
 
 def pings_until_the_end(server: Server) -> set[int | None]:
