@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -41,12 +41,7 @@ def failed(message: str) -> RefusedError:
     return RefusedError(422, "fetch_failed", message)
 
 
-def fetch(
-    url: str,
-    allowed_hosts: Collection[str],
-    resolve: Callable[..., Any] = socket.getaddrinfo,
-    context: ssl.SSLContext | None = None,
-) -> bytes:
+def fetch(url: str, allowed_hosts: Collection[str]) -> bytes:
     """What `url` delivers as an image, at most MAX_BYTES of it and within MAX_SECONDS.
 
     `allowed_hosts` holds host names, or "*" for any; "http://<host>" allows a host without TLS too.
@@ -54,7 +49,7 @@ def fetch(
     Raises:
         RefusedError: 400 where the URL is not to be fetched, 413 and 415 for what it delivers, 422 where it fails.
     """
-    job = _Job(allowed_hosts, resolve, context)
+    job = _Job(allowed_hosts)
     # A thread, because neither a name that never resolves nor a byte every second runs into any timeout of a socket.
     thread = threading.Thread(target=job.run, args=(url,), name="fetch", daemon=True)
     thread.start()
@@ -77,12 +72,12 @@ def is_public(address: str) -> bool:
 class _Job:
     """One fetch with its redirects. `outcome` is the image or the error, at any time."""
 
-    def __init__(
-        self, allowed_hosts: Collection[str], resolve: Callable[..., Any], context: ssl.SSLContext | None
-    ) -> None:
-        self._allowed_hosts, self._resolve, self._context = allowed_hosts, resolve, context
+    _context: ssl.SSLContext | None = None  # made for the first host that needs it
+    _socket: socket.socket | None = None
+
+    def __init__(self, allowed_hosts: Collection[str]) -> None:
+        self._allowed_hosts = allowed_hosts
         self._deadline = time.monotonic() + MAX_SECONDS
-        self._socket: socket.socket | None = None
         self.outcome: bytes | RefusedError = failed(f"The URL did not deliver an image within {MAX_SECONDS:g} s.")
 
     def run(self, url: str) -> None:
@@ -122,11 +117,11 @@ class _Job:
                 )
                 self._remaining_seconds()
                 sock.do_handshake()
-            connection = http.client.HTTPConnection(host, sock.getpeername()[1])
+            connection = http.client.HTTPConnection(host, 80)  # the port that the Host line leaves out
             connection.sock = sock
-            headers = {"Host": f"[{host}]" if ":" in host else host, "Accept": "image/*", "Accept-Encoding": "identity"}
             path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-            connection.request("GET", quote(path, "%/:=&?~+!$,;'@()*[]"), headers={**headers, "User-Agent": "dogbreed"})
+            headers = {"Accept": "image/*", "User-Agent": "dogbreed"}
+            connection.request("GET", quote(path, "%/:=&?~+!$,;'@()*[]"), headers=headers)
             response = connection.getresponse()
             if response.status in _REDIRECTS and (location := response.getheader("Location")):
                 return urljoin(url, location)
@@ -155,10 +150,9 @@ class _Job:
 
     def _connect(self, host: str, port: int) -> socket.socket:
         """A connection to one of the host's addresses, looked up once, so that what is checked is what is connected."""
-        try:
-            found = self._resolve(host, port, type=socket.SOCK_STREAM)
-        except (OSError, ValueError):
-            found = []
+        found: list[Any] = []
+        with contextlib.suppress(OSError, ValueError):
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         # One sentence for both, so that nobody reads from it which names exist inside.
         if not found or not all(is_public(address[0]) for *_, address in found):
             raise refused("The URL's host has no public address.")

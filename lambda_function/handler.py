@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -38,7 +39,6 @@ Row = tuple[int, str, str]  # status, code for programs, sentence for people
 # Every error of InvokeEndpoint by its code, a model's own 5xx by its status. Whatever is not here is MODEL_ERROR; a
 # model's own 4xx goes to the caller in the model's words. AWS's words never do: they name account and log stream.
 MODEL_ERROR: Row = (502, "model_error", "The model failed to answer.")
-TIMEOUT: Row = (504, "timeout", f"The model did not answer within {MODEL_TIMEOUT_SECONDS:g} s.")
 _NOT_DEPLOYED: Row = (503, "not_deployed", "No model is deployed.")
 _THROTTLED: Row = (429, "throttled", "Too many requests: try again in a moment.")
 _UNAVAILABLE: Row = (503, "unavailable", "The model is not available: try again in a moment.")
@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 _session = botocore.session.get_session()
 
 
+@cache
 def _client(service: str, read_timeout_seconds: float) -> Any:
     """One attempt: a retry would need a second timeout's worth of the function's own time."""
     retries = {"total_max_attempts": 1}
@@ -70,7 +71,6 @@ def _client(service: str, read_timeout_seconds: float) -> Any:
 
 # Made once, outside the handler, so that a warm invocation reuses its connection.
 _sagemaker = _client("sagemaker-runtime", MODEL_TIMEOUT_SECONDS)
-_s3: Any = None  # made with the first event that needs it
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -87,13 +87,13 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
             return {"statusCode": 200 if page else 204, "headers": headers, "body": page}
         image, fields = request.read() if request else (None, event)
         answer, status, outcome = _predict(image, fields, request_id, spent), 200, "ok"
-    except RefusedError as error:
-        answer, status, outcome = _error(error, request_id), error.status, error.code
-    except Exception:
-        # The caller learns nothing of our insides; whoever reads the log learns everything.
-        log.exception("failed", extra={"id": request_id})
-        internal = RefusedError(500, "internal", "The function failed.")
-        answer, status, outcome = _error(internal, request_id), internal.status, internal.code
+    except Exception as error:
+        if not isinstance(error, RefusedError):
+            # The caller learns nothing of our insides; whoever reads the log learns everything.
+            log.exception("failed", extra={"id": request_id})
+            error = RefusedError(500, "internal", "The function failed.")
+        status, outcome = error.status, error.code
+        answer = {"error": {"code": error.code, "message": error.message}, "request_id": request_id}
     if status in (429, 503):
         headers["Retry-After"] = RETRY_AFTER_SECONDS
     spent["TotalMilliseconds"] = (time.perf_counter() - started) * 1000
@@ -109,10 +109,6 @@ def _web_request(event: dict[str, Any]) -> Any:
     from web import WebRequest
 
     return WebRequest(event)
-
-
-def _error(error: RefusedError, request_id: str) -> dict[str, Any]:
-    return {"error": {"code": error.code, "message": error.message}, "request_id": request_id}
 
 
 def _predict(image: bytes | None, fields: dict[str, Any], request_id: str, spent: dict[str, float]) -> Any:
@@ -154,13 +150,11 @@ def _image(fields: dict[str, Any], spent: dict[str, float]) -> bytes:
 
 
 def _read_s3(uri: str) -> bytes:
-    global _s3
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith(ALLOWED_S3_PREFIXES) or not key or {".", ".."} & set(key.split("/")):
         raise RefusedError(400, "s3_uri_refused", "Images are not read from this S3 URI.")
     try:
-        _s3 = _s3 or _client("s3", S3_TIMEOUT_SECONDS)
-        found = _s3.get_object(Bucket=bucket, Key=key)
+        found = _client("s3", S3_TIMEOUT_SECONDS).get_object(Bucket=bucket, Key=key)
         if found["ContentLength"] > MAX_IMAGE_BYTES:
             raise RefusedError(413, "too_large", f"The object has more than {MAX_IMAGE_BYTES} bytes.")
         image: bytes = found["Body"].read()
@@ -183,7 +177,7 @@ def _invoke_endpoint(image: bytes, content_type: str, attributes: str) -> Any:
     except ClientError as error:
         raise _refusal(error) from None
     except (ConnectTimeoutError, ReadTimeoutError):
-        raise RefusedError(*TIMEOUT) from None
+        raise RefusedError(504, "timeout", f"The model did not answer within {MODEL_TIMEOUT_SECONDS:g} s.") from None
     except (BotoCoreError, ValueError):
         log.exception("invoke failed")
         raise RefusedError(*MODEL_ERROR) from None
@@ -192,18 +186,13 @@ def _invoke_endpoint(image: bytes, content_type: str, attributes: str) -> Any:
 def _refusal(error: ClientError) -> RefusedError:
     code, original = error.response["Error"]["Code"], error.response.get("OriginalStatusCode", 0)
     if code == "ModelError" and 400 <= original < 500:
-        return RefusedError(original, *_model_words(error))
+        try:  # in the endpoint's own words, which it writes for callers to read
+            words = json.loads(error.response["OriginalMessage"])["error"]
+            return RefusedError(original, str(words["code"]), str(words["message"]))
+        except (KeyError, TypeError, ValueError):
+            return RefusedError(original, "bad_image", "The model refused the image.")
     log.error("invoke refused", extra={"code": code, "original_status": original})
     return RefusedError(*ENDPOINT_ERRORS.get(original if code == "ModelError" else code, MODEL_ERROR))
-
-
-def _model_words(error: ClientError) -> tuple[str, str]:
-    """The endpoint's own (code, message), which it writes for callers to read."""
-    try:
-        words = json.loads(error.response["OriginalMessage"])["error"]
-        return str(words["code"]), str(words["message"])
-    except (KeyError, TypeError, ValueError):
-        return "bad_image", "The model refused the image."
 
 
 def _body(answer: Any, output: str, request_id: str) -> Any:
@@ -238,13 +227,10 @@ def _record(request_id: str, status: int, outcome: str, spent: dict[str, float])
     By outcome only the count: each combination of a metric and a dimension is billed as a metric of its own.
     """
     latencies = [{"Name": name, "Unit": "Milliseconds"} for name in spent]
+    requests = [{"Name": "Requests", "Unit": "Count"}]
     metrics = [
         {"Namespace": METRIC_NAMESPACE, "Dimensions": [[]], "Metrics": latencies},
-        {
-            "Namespace": METRIC_NAMESPACE,
-            "Dimensions": [["Outcome"]],
-            "Metrics": [{"Name": "Requests", "Unit": "Count"}],
-        },
+        {"Namespace": METRIC_NAMESPACE, "Dimensions": [["Outcome"]], "Metrics": requests},
     ]
     line = {"id": request_id, "status": status, "Outcome": outcome, "Requests": 1, **spent}
     print(json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": metrics}, **line}))

@@ -88,8 +88,7 @@ def endpoint(function: ModuleType) -> Iterator[Service]:
 def bucket(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Service:
     """S3, asked by a client that the function makes anew."""
     service = Service()
-    monkeypatch.setattr(function, "_s3", None)
-    make = function._client
+    make = function._client.__wrapped__
 
     def client(name: str, seconds: float) -> Any:
         made = make(name, seconds)

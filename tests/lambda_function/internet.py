@@ -1,7 +1,7 @@
 """An internet in one process: names, addresses, a certificate authority and servers, and who was connected to.
 
 Each connection that anything opens is seen at the socket. One to a public address is led to a server on loopback; one
-to any other is counted and refused.
+to any other is counted and refused. Python's own lookups and certificates are this internet's meanwhile.
 """
 
 import contextlib
@@ -86,18 +86,14 @@ class Internet:
     def resolve(self, host: str, port: int, **_: Any) -> list[Any]:
         """As socket.getaddrinfo, which itself reads addresses, however they are spelt."""
         if host not in self.names:
-            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+            return _read_address(host, port)
         lookups = self.names[host]
         found = self._lookups.setdefault(host, itertools.chain(lookups[:-1], itertools.repeat(lookups[-1])))
-        return [
-            answer
-            for address in next(found)
-            for answer in socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        ]
+        return [answer for address in next(found) for answer in _read_address(address, port)]
 
     @contextlib.contextmanager
     def connections_led_here(self) -> Iterator[None]:
-        connect = socket.socket.connect
+        connect, lookup, make_context = socket.socket.connect, socket.getaddrinfo, ssl.create_default_context
 
         def led(sock: socket.socket, address: Any) -> None:
             if sock.family not in (socket.AF_INET, socket.AF_INET6) or address[1] in self._ports():
@@ -109,10 +105,13 @@ class Internet:
             return connect(sock, (here, self._listeners[address[1]].getsockname()[1]))
 
         socket.socket.connect = led  # type: ignore[method-assign]
+        socket.getaddrinfo = lambda *asked, **named: self.resolve(*asked, **named)
+        ssl.create_default_context = lambda: self.context  # type: ignore[assignment]
         try:
             yield
         finally:
             socket.socket.connect = connect  # type: ignore[method-assign]
+            socket.getaddrinfo, ssl.create_default_context = lookup, make_context
 
     def inside(self) -> list[tuple[str, int]]:
         """Connections that should never have been tried."""
@@ -147,6 +146,11 @@ class Internet:
             path = head.split(b" ")[1].decode()
             (host,) = (line[6:].decode() for line in head.split(b"\r\n") if line.lower().startswith(b"host: "))
             self.replies.get(f"{host}{path}", response(status="404 Not Found"))(sock)
+
+
+def _read_address(address: str, port: int, lookup: Callable[..., list[Any]] = socket.getaddrinfo) -> list[Any]:
+    """By the system's own reader, which is bound here: a lookup comes to this internet."""
+    return lookup(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
 
 
 def _make_authority(folder: Path) -> str:

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,22 +32,18 @@ def internet(tmp_path: Path) -> Iterator[Internet]:
     internet.close()
 
 
-def outcome(fetching: ModuleType, internet: Internet, url: str, allowed: tuple[str, ...] = ("*",)) -> Any:
+def outcome(fetching: ModuleType, url: str, allowed: tuple[str, ...] = ("*",)) -> Any:
     """The image, or (status, code) of the refusal."""
     try:
-        return fetching.fetch(url, allowed, internet.resolve, internet.context)
+        return fetching.fetch(url, allowed)
     except fetching.RefusedError as error:
         assert error.message.endswith(".")
         return error.status, error.code
 
 
-def test_a_photograph_behind_a_url_is_predicted(
-    function: ModuleType, fetching: ModuleType, endpoint: Service, internet: Internet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_photograph_behind_a_url_is_predicted(function: ModuleType, endpoint: Service, internet: Internet) -> None:
     internet.names["images.example.com"] = [[PUBLIC_V4]]
     internet.replies["images.example.com/beagle.jpg"] = response()
-    injected = partial(fetching.fetch, resolve=internet.resolve, context=internet.context)
-    monkeypatch.setattr(fetching, "fetch", injected)
     assert call(function, captured("direct_url"))[0] == 200
     assert endpoint.requests[0].body == JPEG
     assert internet.connected == [(PUBLIC_V4, 443)]
@@ -64,7 +59,7 @@ def test_ways_of_writing_a_public_url(fetching: ModuleType, internet: Internet, 
     internet.names["a.example.com"] = [[PUBLIC_V6, PUBLIC_V4]]
     for host in ("a.example.com", PUBLIC_V4, f"[{PUBLIC_V6}]"):
         internet.replies[f"{host}/"] = response(content_type="IMAGE/JPEG; q=1")
-    assert outcome(fetching, internet, url) == JPEG
+    assert outcome(fetching, url) == JPEG
 
 
 def test_redirects_to_public_addresses_are_followed_three_times(fetching: ModuleType, internet: Internet) -> None:
@@ -73,11 +68,11 @@ def test_redirects_to_public_addresses_are_followed_three_times(fetching: Module
     internet.replies["b.example.com/one%20two?q=%C3%A9"] = redirect("//a.example.com/2", "307 Temporary Redirect")
     internet.replies["a.example.com/2"] = redirect("3")
     internet.replies["a.example.com/3"] = response()
-    assert outcome(fetching, internet, "https://b.example.com/one two?q=\u00e9") == JPEG
-    assert outcome(fetching, internet, "https://a.example.com/") == JPEG
+    assert outcome(fetching, "https://b.example.com/one two?q=\u00e9") == JPEG
+    assert outcome(fetching, "https://a.example.com/") == JPEG
     internet.replies["a.example.com/3"] = redirect("/4")
     internet.replies["a.example.com/4"] = response()
-    assert outcome(fetching, internet, "https://a.example.com/") == (422, "fetch_failed")
+    assert outcome(fetching, "https://a.example.com/") == (422, "fetch_failed")
 
 
 def test_the_next_address_is_tried_where_one_does_not_answer(
@@ -86,7 +81,7 @@ def test_the_next_address_is_tried_where_one_does_not_answer(
     internet.names["a.example.com"] = [[PUBLIC_V6, PUBLIC_V4]]
     internet.replies["a.example.com/"] = response()
     monkeypatch.setattr("tests.lambda_function.internet.is_public", lambda address: ":" not in address)
-    assert outcome(fetching, internet, "https://a.example.com/") == JPEG
+    assert outcome(fetching, "https://a.example.com/") == JPEG
     assert internet.connected == [(PUBLIC_V6, 443), (PUBLIC_V4, 443)]
 
 
@@ -111,7 +106,7 @@ def test_the_list_of_hosts_decides(
     internet.names |= {name: [[PUBLIC_V4]] for name in ("a.example.com", "b.example.com")}
     internet.replies |= {"a.example.com/": response(), "b.example.com/": response()}
     internet.replies["a.example.com/away"] = redirect("https://b.example.com/")
-    assert outcome(fetching, internet, url, allowed) == expected
+    assert outcome(fetching, url, allowed) == expected
 
 
 def test_a_server_without_a_certificate_for_its_name_is_not_listened_to(
@@ -119,7 +114,7 @@ def test_a_server_without_a_certificate_for_its_name_is_not_listened_to(
 ) -> None:
     internet.names["a.example.org"] = [[PUBLIC_V4]]
     internet.replies["a.example.org/"] = response()
-    assert outcome(fetching, internet, "https://a.example.org/") == (422, "fetch_failed")
+    assert outcome(fetching, "https://a.example.org/") == (422, "fetch_failed")
     assert not internet.requests
 
 
@@ -134,7 +129,7 @@ def test_what_is_delivered_is_bounded(fetching: ModuleType, internet: Internet) 
     internet.replies["a.example.com/html"] = response(content_type="text/html")
     internet.replies["a.example.com/gzip"] = response(content_encoding="gzip")
     internet.replies["a.example.com/404"] = response(status="404 Not Found")
-    found = {name: outcome(fetching, internet, f"https://a.example.com/{name}")
+    found = {name: outcome(fetching, f"https://a.example.com/{name}")
              for name in ("largest", "larger", "longer", "html", "gzip", "404")}  # fmt: skip
     assert found.pop("largest") == largest
     assert found == {
@@ -150,7 +145,7 @@ def attempt(fetching: ModuleType, folder: Path, vector: Vector) -> tuple[str, An
     vector.set_up(internet)
     with internet.connections_led_here():
         started = time.monotonic()
-        found = outcome(fetching, internet, vector.url)
+        found = outcome(fetching, vector.url)
         seconds = time.monotonic() - started
     internet.close()
     return vector.name, found, seconds, internet.inside()
@@ -200,7 +195,7 @@ def test_a_name_that_never_resolves_is_not_waited_for(
         return resolve(*arguments, **named)
 
     monkeypatch.setattr(internet, "resolve", late)
-    assert outcome(fetching, internet, "https://a.example.com/") == (422, "fetch_failed")
+    assert outcome(fetching, "https://a.example.com/") == (422, "fetch_failed")
     resolved.set()
     wait_for(lambda: "fetch" not in {thread.name for thread in threading.enumerate()}, seconds=5)
     assert not internet.connected, "the time was up when the name came"
