@@ -16,8 +16,8 @@ DRAIN_SECONDS = 1
 class HeadTimeoutProtocol(HttpToolsProtocol):
     """Closes a connection on which the head of a request does not arrive in time, or goes on without end."""
 
-    _timeout: asyncio.TimerHandle | None = None
-    _head_bytes = 0
+    _timeout: asyncio.TimerHandle  # cancelled while no head is expected
+    _head_bytes: int
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -26,32 +26,27 @@ class HeadTimeoutProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         waiting = self._timeout
         super().data_received(data)
-        if waiting and waiting is self._timeout:  # all of it was head, and the head is not at its end
+        if waiting is self._timeout and not waiting.cancelled():  # all of it was head, which is not at its end
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._timeout.cancel()
         self._expect_head()
 
     def on_headers_complete(self) -> None:
-        self._stop_expecting()
+        self._timeout.cancel()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_expecting()
+        self._timeout.cancel()
         super().connection_lost(exc)
 
     def _expect_head(self) -> None:
-        self._stop_expecting()
         self._head_bytes = 0
         self._timeout = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self.transport.close)
-
-    def _stop_expecting(self) -> None:
-        if self._timeout:
-            self._timeout.cancel()
-            self._timeout = None
 
 
 class DrainingServer(uvicorn.Server):

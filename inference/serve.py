@@ -34,20 +34,11 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from inference import inference as handlers
 from inference.artifact import ArtifactError
 from inference.connections import DrainingServer, HeadTimeoutProtocol
 from inference.engine import Batcher
-from inference.inference import (
-    JSON_TYPE,
-    Model,
-    RequestError,
-    answer,
-    decode,
-    input_fn,
-    model_fn,
-    output_fn,
-    parse_options,
-)
+from inference.inference import JSON_TYPE, Model, RequestError
 
 # InvokeEndpoint's own limit on a request body.
 MAX_BODY_BYTES = 6_291_456
@@ -91,7 +82,7 @@ class ModelServer:
         self.model_dir = model_dir
         self.model: Model | None = None
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="model")
-        self.requests = 0
+        self.places = asyncio.Semaphore(MAX_REQUESTS)
         self.arriving_bytes = 0
         self.is_draining = False
         self.app = Starlette(
@@ -103,7 +94,7 @@ class ModelServer:
         loop = asyncio.get_running_loop()
         model, self.batcher = await loop.run_in_executor(self.pool, load_warm, self.model_dir)
         self.model = model
-        log(event="ready", model=model.describe(), why=model.why)
+        logger.info(json.dumps({"event": "ready", "model": model.describe(), "why": model.why}))
 
     def drain(self) -> None:
         """From now on each answer ends its connection, and the platform is told to send no more."""
@@ -179,14 +170,11 @@ class ModelServer:
         """Run the handlers on a thread of the pool. Raises RequestError."""
         if self.model is None:
             raise RequestError(503, "loading", "The model is still loading.")
-        if self.requests >= MAX_REQUESTS:
-            raise RequestError(503, "busy", f"{self.requests} requests are here already: try again in a moment.")
-        self.requests += 1
-        try:
+        if self.places.locked():
+            raise RequestError(503, "busy", f"{MAX_REQUESTS} requests are here already: try again in a moment.")
+        async with self.places:
             loop = asyncio.get_running_loop()
             text, media_type = await loop.run_in_executor(self.pool, run_handlers, self.model, self.batcher, call)
-        finally:
-            self.requests -= 1
         return Response(text, media_type=media_type)
 
 
@@ -196,13 +184,14 @@ def run_handlers(model: Model, batcher: Batcher, call: Call) -> tuple[str, str]:
     Options in the header win over those in the body.
     """
     started = time.perf_counter()
-    request = replace(input_fn(call.body, call.headers.get("content-type", "")), **parse_options(call.attributes))
-    pixels = decode(request, model)
+    content_type, accept = call.headers.get("content-type", ""), call.headers.get("accept", "")
+    request = replace(handlers.input_fn(call.body, content_type), **handlers.parse_options(call.attributes))
+    pixels = handlers.decode(request, model)
     call.milliseconds["decode_milliseconds"] = 1000 * (time.perf_counter() - started)
     run = batcher(pixels)
     call.milliseconds["queue_milliseconds"] = 1000 * (started - call.arrived + run.waited_seconds)
     call.milliseconds["model_milliseconds"] = 1000 * run.ran_seconds
-    return output_fn(answer(request, model, run.outputs), call.headers.get("accept", ""))
+    return handlers.output_fn(handlers.answer(request, model, run.outputs), accept)
 
 
 def load_warm(model_dir: Path) -> tuple[Model, Batcher]:
@@ -211,7 +200,7 @@ def load_warm(model_dir: Path) -> tuple[Model, Batcher]:
     Raises:
         ArtifactError: as `model_fn`.
     """
-    model = model_fn(model_dir)
+    model = handlers.model_fn(model_dir)
     batcher = Batcher(model.engine, BATCH_IMAGES)
     picture = BytesIO()
     Image.new("RGB", (model.manifest.input.size,) * 2).save(picture, "JPEG")
@@ -238,11 +227,6 @@ def error_response(error: RequestError) -> Response:
     return Response(error.to_json(), error.status, headers, JSON_TYPE)
 
 
-def log(**fields: object) -> None:
-    """One JSON line."""
-    logger.info(json.dumps(fields))
-
-
 def log_request(request_id: str, status: int, code: str, call: Call | None, seconds: float) -> None:
     """One JSON line, which is also a record of metrics where METRIC_NAMESPACE names the place for them.
 
@@ -258,7 +242,7 @@ def log_request(request_id: str, status: int, code: str, call: Call | None, seco
     if namespace := os.environ.get("METRIC_NAMESPACE"):
         directive = {"Namespace": namespace, "Dimensions": [[]], "Metrics": metrics}
         fields["_aws"] = {"Timestamp": int(1000 * time.time()), "CloudWatchMetrics": [directive]}
-    log(**fields)
+    logger.info(json.dumps(fields))
 
 
 async def run(model_dir: Path, host: str) -> int:

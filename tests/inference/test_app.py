@@ -99,7 +99,7 @@ def test_a_bug_tells_the_caller_nothing_and_the_log_everything(
 
     server = ModelServer(model_dir)
     asyncio.run(server.load())
-    monkeypatch.setattr(serve, "decode", broken)
+    monkeypatch.setattr(serve.handlers, "decode", broken)
     status, found = call(
         server,
         "POST",
@@ -119,15 +119,15 @@ def test_whoever_finds_the_queue_full_is_told_when_to_come_back(
     monkeypatch.setenv("METRIC_NAMESPACE", "dogs")
     server = ModelServer(model_dir)
     asyncio.run(server.load())
-    server.requests = serve.MAX_REQUESTS
+    server.places = asyncio.Semaphore(0)
     caplog.set_level("INFO", "inference")
     messages = send(server, "POST", "/invocations", picture(), content_type="image/png")
     assert messages[0]["status"] == 503
     assert (b"retry-after", b"1") in messages[0]["headers"]
     assert json.loads(messages[1]["body"])["error"]["code"] == "busy"
-    server.requests -= 1
+    server.places.release()
     assert send(server, "POST", "/invocations", picture(), content_type="image/png")[0]["status"] == 200
-    assert server.requests == serve.MAX_REQUESTS - 1
+    assert not server.places.locked(), "the place is free again"
 
     busy, answered = (json.loads(record.message) for record in caplog.records if "request" in record.message)
     assert metrics(busy) == {"total_milliseconds": "Milliseconds", "busy": "Count"}
