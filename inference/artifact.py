@@ -121,11 +121,11 @@ def read_artifact(directory: Path, expected_digest: str | None = None) -> Manife
         raise ArtifactError(f"{MANIFEST_NAME} has the digest {digest}, but the release names {expected_digest}.")
     manifest = parse_manifest(raw)
     for name, expected in manifest.files.items():
-        path = directory / name
-        if path.is_symlink() or not path.is_file():
-            raise ArtifactError(f"The artifact lacks the file {name} that {MANIFEST_NAME} names.")
-        with path.open("rb") as file:
-            check_file(name, hashlib.file_digest(file, "sha256").hexdigest(), expected)
+        path, found = directory / name, None
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        check_file(name, found, expected)
     return manifest
 
 
@@ -159,9 +159,7 @@ def manifest_sha256(tar_path: Path) -> str:
     if unlisted := sorted(seen.keys() - expected.keys()):
         raise ArtifactError(f"The artifact holds {unlisted[0]}, which {MANIFEST_NAME} does not name.")
     for name, sha256 in expected.items():
-        if name not in seen:
-            raise ArtifactError(f"The artifact lacks the file {name} that {MANIFEST_NAME} names.")
-        check_file(name, seen[name], sha256)
+        check_file(name, seen.get(name), sha256)
     return digest
 
 
@@ -261,8 +259,10 @@ def check_name(name: str) -> None:
         raise ArtifactError(f"The artifact names {name!r}, which is not a plain relative path.")
 
 
-def check_file(name: str, found: str, expected: str) -> None:
-    """Raise ArtifactError unless the two SHA-256 are equal."""
+def check_file(name: str, found: str | None, expected: str) -> None:
+    """Raise ArtifactError unless the two SHA-256 are equal; where there is no such file, `found` is None."""
+    if found is None:
+        raise ArtifactError(f"The artifact lacks the file {name} that {MANIFEST_NAME} names.")
     if found != expected:
         raise ArtifactError(f"The artifact's file {name} is not the one that {MANIFEST_NAME} names: its hash differs.")
 

@@ -58,12 +58,8 @@ class Engine:
     def __init__(self, graph: Path | ov.Model, precision: str) -> None:
         self.precision = precision
         floats = "f32" if precision == "fp32" or "bf16" not in cpu_precisions() else "bf16"
-        compiled = ov.Core().compile_model(
-            graph,
-            "CPU",
-            {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": cpu_count(), "INFERENCE_PRECISION_HINT": floats},
-        )
-        self._request = compiled.create_infer_request()
+        settings = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": cpu_count(), "INFERENCE_PRECISION_HINT": floats}
+        self._request = ov.Core().compile_model(graph, "CPU", settings).create_infer_request()
         self._lock = threading.Lock()
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

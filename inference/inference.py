@@ -168,14 +168,13 @@ def transform_fn(
     """
     try:
         return output_fn(predict_fn(input_fn(body, content_type or ""), model), accept)
-    except RequestError as refusal:
-        error = refusal
-    except Exception:
-        # As in our own process: the caller learns nothing of our insides, whoever reads the log everything.
-        logger.exception("A request failed.")
-        error = RequestError(500, "internal", "The model server failed.")
-    context.set_response_status(error.status, HTTPStatus(error.status).phrase)
-    return error.to_json(), JSON_TYPE
+    except Exception as error:
+        if not isinstance(error, RequestError):
+            # As in our own process: the caller learns nothing of our insides, whoever reads the log everything.
+            logger.exception("A request failed.")
+            error = RequestError(500, "internal", "The model server failed.")
+        context.set_response_status(error.status, HTTPStatus(error.status).phrase)
+        return error.to_json(), JSON_TYPE
 
 
 def parse_json(body: bytes | bytearray | str) -> Request:

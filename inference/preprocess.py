@@ -83,12 +83,9 @@ class Preprocess:
         # scaled image: an image of 65,000 x 1 pixels would otherwise become one of 14 million x 224.
         side = min(image.size) * self.spec.size / self.spec.resize
         left, top = (image.width - side) / 2, (image.height - side) / 2
-        pixels = image.resize(
-            (self.spec.size, self.spec.size),
-            Image.Resampling[self.spec.interpolation.upper()],
-            box=(left, top, left + side, top + side),
-        )
-        return np.asarray(pixels)
+        box = (left, top, left + side, top + side)
+        resampling = Image.Resampling[self.spec.interpolation.upper()]
+        return np.asarray(image.resize((self.spec.size, self.spec.size), resampling, box))
 
 
 def check_together(contents: Sequence[bytes]) -> None:
@@ -129,7 +126,7 @@ def decode(content: bytes, min_side: int) -> Image.Image:
         image: Image.Image = Image.open(BoundedFile(content), formats=FORMATS)
         pixels = image.width * image.height
         if pixels > MAX_PIXELS:
-            raise too_large(pixels)
+            raise too_large(f"{pixels / 1e6:.0f} megapixels")
         scans = content.count(START_OF_SCAN) if is_jpeg(image) else 1
         if scans > MAX_SCANS or counted_pixels(image, content) > MAX_COUNTED_PIXELS:
             raise ImageError(f"The JPEG has too many scans ({scans}): save it again as an ordinary one.")
@@ -144,7 +141,7 @@ def decode(content: bytes, min_side: int) -> Image.Image:
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise too_large(None) from None
+        raise too_large("far more") from None
     except Exception as error:
         # Pillow's parsers raise SyntaxError, struct.error, EOFError and more besides OSError on hostile files.
         raise ImageError("The image cannot be decoded: send an intact JPEG, PNG or WEBP file.") from error
@@ -163,7 +160,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def too_large(pixels: int | None) -> ImageTooLargeError:
+def too_large(found: str) -> ImageTooLargeError:
     """The error for an image over the limit."""
-    found = f"{pixels / 1e6:.0f} megapixels" if pixels else "far more"
     return ImageTooLargeError(f"The image has {found}; at most {MAX_PIXELS / 1e6:.0f} megapixels are accepted.")

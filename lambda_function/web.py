@@ -21,10 +21,9 @@ class WebRequest:
         context, headers = event["requestContext"], event.get("headers")
         headers = headers.items() if isinstance(headers, dict) else ()
         self.headers = {name.lower(): value for name, value in headers if isinstance(value, str)}
-        self.method, path = context["http"].get("method"), str(event.get("rawPath"))
+        self.method, self.path = context["http"].get("method"), str(event.get("rawPath"))
         if context.get("stage") != "$default":
-            path = path.removeprefix(f"/{context.get('stage')}")
-        self.path = path or "/"
+            self.path = self.path.removeprefix(f"/{context.get('stage')}")
 
     def answer_without_model(self, headers: dict[str, str]) -> str | None:
         """The body where the model has no part in the answer, with its headers added to `headers`; else None.
@@ -45,14 +44,14 @@ class WebRequest:
                 return ""
             case "GET", "/health":
                 return '{"status": "ok"}'
-            case "GET", "/":
+            case "GET", "/" | "":
                 import page
 
                 headers.update(page.HEADERS)
                 return page.HTML
-            case _, "/" | "/health" | "/predict":
+            case _, "/" | "" | "/health" | "/predict":
                 headers["Allow"] = "POST, OPTIONS" if self.path == "/predict" else "GET"
-                raise RefusedError(405, "method_not_allowed", f"{self.path} takes {headers['Allow']}.")
+                raise RefusedError(405, "method_not_allowed", f"{self.path or '/'} takes {headers['Allow']}.")
         raise RefusedError(404, "not_found", "There are GET /, GET /health and POST /predict.")
 
     def read(self) -> tuple[bytes | None, dict[str, Any]]:
