@@ -80,7 +80,8 @@ def test_two_hosts_end_in_the_figures_of_one(
     assert "epoch=" not in logs[1]
 
 
-@pytest.mark.parametrize("dies", [pytest.param(0, marks=pytest.mark.full), 1])
+@pytest.mark.full
+@pytest.mark.parametrize("dies", [0, 1])
 def test_a_host_that_dies_ends_the_other_with_a_sentence(
     tmp_path: Path, tiny_backbone: list[str], start_two: Start, dies: int
 ) -> None:

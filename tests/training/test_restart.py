@@ -88,6 +88,7 @@ def untouched(start: Start, place: Path) -> tuple[str, float]:
     return weights(place / "untouched"), time.monotonic() - began
 
 
+@pytest.mark.full
 @pytest.mark.counts(sample=2, full=40)
 def test_a_run_that_is_killed_again_and_again_ends_in_the_identical_model(
     start: Start,
