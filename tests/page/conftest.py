@@ -117,7 +117,7 @@ def launch(playwright: Any) -> Any:
     return program and playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, this thread has an event loop, and other tests could not run one
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="the page is not tried: playwright is not installed")
     with playwright.sync_playwright() as running:
