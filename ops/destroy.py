@@ -24,7 +24,9 @@ _HISTORY = (":training-job/", ":hyper-parameter-tuning-job/")
 def refuse_full_buckets(plan: dict[str, Any], region: str) -> None:
     """Raise ToolError when a bucket holds something that its environment keeps: Terraform would stop there, halfway."""
     s3 = boto3.client("s3", region_name=region)
-    for change in (resource["change"] for resource in plan["resource_changes"] if resource["type"] == "aws_s3_bucket"):
+    for change in (
+        resource["change"] for resource in plan.get("resource_changes", []) if resource["type"] == "aws_s3_bucket"
+    ):
         if change["actions"] == ["delete"] and not change["before"]["force_destroy"]:
             name = change["before"]["bucket"]
             held = s3.list_object_versions(Bucket=name, MaxKeys=1)

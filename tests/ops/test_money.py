@@ -110,6 +110,14 @@ def test_a_bucket_that_is_kept_and_not_empty_is_refused_before_anything_goes(
     destroy.refuse_full_buckets(plan, "us-east-1")
 
 
+def test_a_plan_without_any_change_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terraform leaves resource_changes out of it."""
+    asked: list[str] = []
+    monkeypatch.setattr(destroy.boto3, "client", lambda service, region_name: asked.append(service))
+    destroy.refuse_full_buckets({"variables": {}}, "us-east-1")
+    assert asked == ["s3"]
+
+
 def test_the_stages_add_up_to_what_the_caller_waited_for() -> None:
     function = {"TotalMilliseconds": 12.0, "ModelMilliseconds": 10.0}
     endpoint = {
