@@ -201,6 +201,7 @@ destroy: init packages ## take everything away again: lists it, asks (CONFIRM=ye
 
 .PHONY: unlock
 unlock: init ## free the state from the lock of a run that died: LOCK=<id>
+	@[ -n "$$LOCK" ] || { echo "Say which lock: LOCK=<the id that the refused command named>." >&2; exit 1; }
 	@$(IN_CLOUD) $(TERRAFORM) force-unlock -force "$$LOCK"
 
 .PHONY: demo

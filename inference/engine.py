@@ -110,10 +110,12 @@ class Batcher:
                     break
                 self._is_busy = True
                 batch = self._take()
-            self._compute(batch)
-            with self._changed:
-                self._is_busy = False
-                self._changed.notify_all()
+            try:
+                self._compute(batch)
+            finally:
+                with self._changed:
+                    self._is_busy = False
+                    self._changed.notify_all()
         return mine.run.result()
 
     def _take(self) -> list[_Waiting]:
@@ -129,11 +131,11 @@ class Batcher:
         started = time.perf_counter()
         try:
             outputs = self._engine(np.concatenate([one.images for one in batch]))
+            seconds = time.perf_counter() - started
+            rows = np.split(outputs, np.cumsum([len(one.images) for one in batch])[:-1])
         except Exception as error:
             for one in batch:
                 one.run.set_exception(error)
             return
-        seconds = time.perf_counter() - started
-        rows = np.split(outputs, np.cumsum([len(one.images) for one in batch])[:-1])
         for one, own in zip(batch, rows, strict=True):
             one.run.set_result(Run(own, started - one.since, seconds))

@@ -111,6 +111,9 @@ def main() -> int:
     except StandInError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"The stand-in cannot keep its files in {home.path}: {error.strerror}.", file=sys.stderr)
         return 1

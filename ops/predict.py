@@ -18,7 +18,10 @@ from ops.outputs import ToolError, read_outputs, run
 
 _BAR_CHARACTERS = 30
 # What the caller can do about an error of the function; its own message says what happened.
-_REMEDIES = {"not_deployed": "run `make deploy` first.", "busy": "try again in a moment."}
+_REMEDIES = {
+    "not_deployed": "run `make deploy`, or `make start` where it was stopped.",
+    "busy": "try again in a moment.",
+}
 
 
 def read_photograph(name: str) -> bytes:

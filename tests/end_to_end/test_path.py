@@ -79,7 +79,8 @@ def deployed(trained: tuple[Journey, str]) -> Journey:
     path, run_id = trained
     photograph = next((path.data / "test" / BREEDS[0]).iterdir())
     refused = path.refuse("predict", f"IMAGE={photograph}")
-    assert refused == "503 from the function: No model is deployed. Remedy: run `make deploy` first."
+    remedy = "run `make deploy`, or `make start` where it was stopped."
+    assert refused == f"503 from the function: No model is deployed. Remedy: {remedy}"
     assert f"Run {run_id} is in service" in path.succeed("deploy")
     return path
 
@@ -231,6 +232,7 @@ def test_a_lock_of_somebody_else_is_told_with_the_way_out(deployed: Journey) -> 
         refused = deployed.make(*arguments)
         assert refused.returncode != 0
         assert "The state is locked by ana@laptop since 2026-11-22 18:00:00" in refused.stderr
+    assert deployed.refuse("unlock") == "Say which lock: LOCK=<the id that the refused command named>."
     deployed.succeed("unlock", f"LOCK={lock['ID']}")
     assert "Contents" not in deployed.client("s3").list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"])
 

@@ -119,6 +119,14 @@ def test_one_with_more_than_a_batch_goes_alone(shared: tuple[Doubler, Batcher, C
     assert doubler.batches == [6]
 
 
+def test_an_answer_that_cannot_be_shared_out_leaves_nobody_waiting() -> None:
+    answers = [np.zeros((), np.float32), np.ones((1, 1), np.float32)]
+    batcher = Batcher(lambda _: answers.pop(0), 4)  # type: ignore[arg-type]
+    with pytest.raises(IndexError, match="tuple index"):
+        batcher(images(1))
+    assert batcher(images(2)).outputs.tolist() == [[1]]
+
+
 def test_an_error_reaches_those_whom_it_concerns_and_the_engine_goes_on(
     shared: tuple[Doubler, Batcher, Callable[[int], None]],
 ) -> None:

@@ -113,11 +113,13 @@ def test_ctrl_c_while_starting_leaves_no_process_behind(home: Home) -> None:
         cwd=REPOSITORY,
         env={**os.environ, "LOCAL_AWS_HOME": str(home.path)},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     wait_for(home.processes)
     starting.send_signal(signal.SIGINT)
-    starting.wait(30)
+    _, said = starting.communicate(timeout=30)
+    assert (starting.returncode, said) == (1, "Stopped.\n")
     assert home.processes() == []
 
 

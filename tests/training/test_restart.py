@@ -89,7 +89,7 @@ def untouched(start: Start, place: Path) -> tuple[str, float]:
 
 
 @pytest.mark.full
-@pytest.mark.counts(sample=2, full=40)
+@pytest.mark.counts(full=40)
 def test_a_run_that_is_killed_again_and_again_ends_in_the_identical_model(
     start: Start,
     place: Path,

@@ -45,6 +45,6 @@ resource "aws_appautoscaling_policy" "this" {
   }
 
   lifecycle {
-    replace_triggered_by = [aws_appautoscaling_target.this] # which takes its policies with it
+    replace_triggered_by = [terraform_data.instance_type] # a target takes its policies with it
   }
 }
