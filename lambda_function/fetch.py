@@ -54,8 +54,8 @@ def fetch(url: str, allowed_hosts: Collection[str]) -> bytes:
     thread = threading.Thread(target=job.run, args=(url,), name="fetch", daemon=True)
     thread.start()
     thread.join(MAX_SECONDS)
+    outcome = job.outcome  # read first: headers that break off at the hang-up look like an answer without an image
     job.hang_up()
-    outcome = job.outcome
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
