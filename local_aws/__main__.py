@@ -24,7 +24,9 @@ def up(home: Home, port: str) -> str:
     if not port.isdecimal() or int(port) > _LAST_PORT:
         raise StandInError(f"PORT is a number from 1 to {_LAST_PORT}, not {port!r}.")
     if record := home.read_record():
-        return f"The stand-in is already up at {record['url']}."
+        elsewhere = port not in ("0", record["url"].rpartition(":")[2])
+        hint = f" It moves to port {port} by `make down`, with all that is in it gone, and `make up` again."
+        return f"The stand-in is already up at {record['url']}.{hint if elsewhere else ''}"
     home.kill_processes()
     home.create()
     with home.log.open("wb") as log:

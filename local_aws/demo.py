@@ -175,7 +175,11 @@ def main() -> int:
         signal.signal(number, _stop)  # as Ctrl-C: whatever ends the demo, its stand-in goes with it
     try:
         with _only_demo():
-            print("The whole path on this machine: no account, no Docker, nothing billed.", flush=True)
+            print(
+                "The whole path on this machine: no account, no Docker, nothing billed. What each target says goes to "
+                f"{(_FOLDER / 'logs').relative_to(REPOSITORY)}/<target>.log as it comes.",
+                flush=True,
+            )
             _run(data)
     except (StageError, TrainingError) as error:
         print(f"\n{error}", file=sys.stderr)

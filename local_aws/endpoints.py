@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -263,12 +262,18 @@ def _refuse_another_type_under_autoscaling(name: str, config_name: str, previous
 def _fire_alarm(record: Any) -> None:
     """Raise the first of the alarms that send this endpoint's deployments back, for some minutes."""
     alarms = ((record.last_deployment_config or {}).get("AutoRollbackConfiguration") or {}).get("Alarms") or []
-    for alarm in alarms[:1]:
-        set_state = partial(cloudwatch_backends[ACCOUNT_ID][REGION].set_alarm_state, alarm["AlarmName"])
-        set_state("Threshold Crossed: as the stand-in was asked to.", "{}", "ALARM")
-        quiet = threading.Timer(_ALARM_SECONDS, set_state, ("No more of it.", "{}", "OK"))
-        quiet.daemon = True
-        quiet.start()
+    if not alarms:
+        return
+    cloudwatch, name = cloudwatch_backends[ACCOUNT_ID][REGION], alarms[0]["AlarmName"]
+
+    def set_state(reason: str, state: str) -> None:
+        if name in cloudwatch.alarms:  # it may be deleted meanwhile
+            cloudwatch.set_alarm_state(name, reason, "{}", state)
+
+    set_state("Threshold Crossed: as the stand-in was asked to.", "ALARM")
+    quiet = threading.Timer(_ALARM_SECONDS, set_state, ("No more of it.", "OK"))
+    quiet.daemon = True
+    quiet.start()
 
 
 def _model_error(original_status: int, message: str) -> ServiceError:

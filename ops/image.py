@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 
-from ops.outputs import ToolError, read_outputs, run
+from ops.outputs import ToolError, goes_on, read_outputs, run
 from ops.package import REPOSITORY, zipped
 
 # What docker is given, from inference/.
@@ -71,8 +71,7 @@ def build(session: boto3.Session, outputs: dict[str, Any], tag: str, source: byt
     try:
         ended = follow(session, started["id"])
     except KeyboardInterrupt:
-        stop = f"aws codebuild stop-build --id {started['id']}"
-        raise ToolError(f"Build {started['id']} goes on without being watched; to stop it: {stop}") from None
+        raise goes_on(f"Build {started['id']}", f"codebuild stop-build --id {started['id']}") from None
     if ended["buildStatus"] != "SUCCEEDED":
         raise ToolError(f"The image was not built: {why_it_failed(ended)}")
 

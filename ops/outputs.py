@@ -1,6 +1,7 @@
 """What Terraform made, as `make infra` wrote it down; and how a tool says in one sentence what is wrong."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,12 @@ REMEDIES = {
 def remedy(error: Exception | str) -> str:
     """What to do about an error of AWS's, or about a reason that AWS gives; nothing where that is not known."""
     return next((f" {advice}" for code, advice in REMEDIES.items() if code in str(error)), "")
+
+
+def goes_on(what: str, command: str) -> ToolError:
+    """To raise when the watching ends and not what was watched; `command` stops that, by the AWS CLI."""
+    stop = f"{os.environ.get('SHELL_PREFIX', '')}aws {command}"
+    return ToolError(f"{what} goes on without being watched; to stop it: {stop}")
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

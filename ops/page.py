@@ -6,6 +6,7 @@ No other page may ask, nor one under a name that was made to lead here: it signs
 """
 
 import argparse
+import contextlib
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -84,7 +85,8 @@ def main() -> None:
     except (OSError, OverflowError, ValueError):
         raise ToolError(f"Port {arguments.port!r} is not to be had: choose another with PORT=<number>.") from None
     print(f"The page is at http://{proxy.hosts[0]}/ (Ctrl-C ends it).", flush=True)
-    proxy.serve_forever()
+    with contextlib.suppress(KeyboardInterrupt):
+        proxy.serve_forever()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def planned(command: list[str], *options: str) -> Iterator[tuple[dict[str, Any],
     terraform, *variables = command
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plan"
-        plan = [terraform, "plan", f"-out={file}", *options, *variables]
+        # What a check warns of, `make plan` and `make infra` tell at length.
+        plan = [terraform, "plan", f"-out={file}", "-compact-warnings", *options, *variables]
         if run_to_its_end(plan, stdout=subprocess.DEVNULL) != 0:
             raise PlanError("Terraform could not plan: the reason stands above.")
         shown = subprocess.run([terraform, "show", "-json", str(file)], stdout=subprocess.PIPE, check=False)
@@ -43,7 +44,7 @@ def apply(command: list[str]) -> bool:
     try:
         with planned(command) as (plan, file):
             print("\n".join(changes(plan)), flush=True)
-            return not plan["applyable"] or run_to_its_end([command[0], "apply", str(file)]) == 0
+            return not plan["applyable"] or run_to_its_end([command[0], "apply", "-compact-warnings", str(file)]) == 0
     except PlanError:
         return False
 

@@ -17,4 +17,7 @@ if [ "$status" -ne 0 ] && grep -q 'Error acquiring the state lock' "$log"; then
   field() { sed -n $'s/\e\\[[0-9;]*m//g\n'"s/^[^A-Za-z]*$1: *//p" "$log"; } # in a terminal it is coloured
   echo "The state is locked by $(field Who) since $(field Created): wait for that run; only if it is dead, \`make unlock ENV=$ENV LOCK=$(field ID)\`." >&2
 fi
+if [ "$status" -ne 0 ] && [ "$1" = force-unlock ] && grep -q NoSuchKey "$log"; then
+  echo "The state is not locked: nothing needs to be freed." >&2
+fi
 exit "$status"

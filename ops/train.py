@@ -14,7 +14,7 @@ from typing import Any
 
 import boto3
 
-from ops.outputs import ToolError, read_outputs, remedy, run
+from ops.outputs import ToolError, goes_on, read_outputs, remedy, run
 
 MOST_INSTANCES = 20
 # Arguments of train.py that the service sets. Without its test split a model would be deployed untested.
@@ -61,8 +61,7 @@ def see_through(session: boto3.Session, run_id: str) -> dict[str, Any]:
         if ask_whether_to_stop(f"Training job {run_id}"):
             session.client("sagemaker").stop_training_job(TrainingJobName=run_id)
             raise ToolError(f"Training job {run_id} is stopping; RESUME={run_id} goes on with it later.") from None
-        stop = f"aws sagemaker stop-training-job --training-job-name {run_id}"
-        raise ToolError(f"Training job {run_id} goes on without being watched; to stop it: {stop}") from None
+        raise goes_on(f"Training job {run_id}", f"sagemaker stop-training-job --training-job-name {run_id}") from None
     if description["TrainingJobStatus"] != "Completed":
         reason = description.get("FailureReason", description["SecondaryStatus"])
         raise ToolError(f"Training job {run_id} ended as {description['TrainingJobStatus']}: {reason}{remedy(reason)}")

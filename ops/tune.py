@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from ops.outputs import ToolError, read_outputs, run
+from ops.outputs import ToolError, goes_on, read_outputs, run
 from ops.train import ask_whether_to_stop, hyperparameters, report, see_through
 
 MOST_JOBS = 100
@@ -41,13 +41,16 @@ def wait_for_the_end(session: boto3.Session, name: str) -> None:
 
 
 def table(found: list[dict[str, Any]], losses: list[float | None]) -> str:
-    """A line a trial, best first."""
+    """A line a trial, best first, and how they were compared."""
     names = sorted({name for trial in found for name in trial["chosen"]})
     lines = [f"{'trial':<28}{'valid loss':>11}  {'status':<10}" + "".join(f"{name:>15}" for name in names)]
     for trial, loss in zip(found, losses, strict=True):
         shown = f"{loss:.4f}" if loss is not None else "-"
         values = "".join(f"{float(trial['chosen'][name]):>15.4g}" for name in names)
         lines.append(f"{trial['TrainingJobName']:<28}{shown:>11}  {trial['TrainingJobStatus']:<10}{values}")
+    lines.append("The loss is of calibrated probabilities, so below those that a log shows by the epoch.")
+    if (equal := losses.count(losses[0])) > 1:
+        lines.append(f"{equal} are equally good; the first is taken.")
     return "\n".join(lines)
 
 
@@ -66,15 +69,15 @@ def main() -> None:
 
     session = boto3.Session(region_name=outputs["region"])
     name = search.launch_search(outputs, arguments.dataset, arguments.source, fixed, int(arguments.jobs))
-    print(f"Search {name} started.", flush=True)
+    print(f"Search {name} started: {arguments.jobs} trials, each as long as a training, two at a time.", flush=True)
     try:
         wait_for_the_end(session, name)
     except KeyboardInterrupt:
         if ask_whether_to_stop(f"Search {name}"):
             session.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
             raise ToolError(f"Search {name} is stopping.") from None
-        stop = f"aws sagemaker stop-hyper-parameter-tuning-job --hyper-parameter-tuning-job-name {name}"
-        raise ToolError(f"Search {name} goes on without being watched; to stop it: {stop}") from None
+        stop = f"sagemaker stop-hyper-parameter-tuning-job --hyper-parameter-tuning-job-name {name}"
+        raise goes_on(f"Search {name}", stop) from None
     found = search.trials(session, name)
     print(table([{**trial, "chosen": search.chosen_by(trial)} for trial in found], [*map(search.loss_of, found)]))
     run_id = jobs.launch(outputs, arguments.dataset, arguments.source, {**fixed, **search.chosen_by(found[0])})

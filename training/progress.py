@@ -38,7 +38,9 @@ def bar(total: int, description: str) -> Bar:
 
 
 def progress(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """Yield `items` and show how far it is."""
+    """Yield `items` and show how far it is, if there are any."""
+    if not total:
+        return
     with bar(total, description) as shown:
         for item in items:
             yield item

@@ -149,9 +149,16 @@ def test_the_page_is_served_and_its_questions_are_signed(deployed: Journey) -> N
     command = ["make", "--no-print-directory", "page", "PORT=0"]
     environment = deployed.environment
     with subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as proxy:
         assert proxy.stdout is not None
+        assert proxy.stdout.readline().startswith("ENV=local: ")
         said = re.fullmatch(
             r"The page is at (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\.\n", proxy.stdout.readline()
         )
@@ -163,6 +170,7 @@ def test_the_page_is_served_and_its_questions_are_signed(deployed: Journey) -> N
         assert answer.status == 200
         assert answer.json()["predictions"][0]["label"] == BREEDS[0]
         os.killpg(proxy.pid, signal.SIGINT)
+        assert proxy.stdout.read() == ""  # Ctrl-C is how it ends, and no error
 
 
 def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:
@@ -234,6 +242,9 @@ def test_a_lock_of_somebody_else_is_told_with_the_way_out(deployed: Journey) -> 
         assert "The state is locked by ana@laptop since 2026-11-22 18:00:00" in refused.stderr
     assert deployed.refuse("unlock") == "Say which lock: LOCK=<the id that the refused command named>."
     deployed.succeed("unlock", f"LOCK={lock['ID']}")
+    again = deployed.make("unlock", f"LOCK={lock['ID']}")
+    assert again.returncode != 0
+    assert "The state is not locked: nothing needs to be freed." in again.stderr
     assert "Contents" not in deployed.client("s3").list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"])
 
 

@@ -171,6 +171,9 @@ def test_the_second_day(
     assert f"The endpoint {ENDPOINT} is off." in path.succeed("stop")
     assert path.client("sagemaker").list_endpoints()["Endpoints"] == []
     assert "The endpoint is off" in path.succeed("releases")
+    unanswered = path.make("load-test", "USERS=1", "SECONDS=1")
+    assert unanswered.returncode != 0
+    assert "Nobody got an answer" in unanswered.stderr
     assert f"The endpoint {ENDPOINT} is on." in path.succeed("start")
     assert path.instances() == 3
     assert "in service, 3 instances" in path.succeed("releases")

@@ -36,6 +36,9 @@ def test_a_second_up_leaves_the_first_as_it_is(home: Home) -> None:
     second = run_local_aws(home.path, "up")
     assert (first.returncode, second.returncode) == (0, 0)
     assert "already up" in second.stdout
+    assert "port" not in second.stdout
+    elsewhere = run_local_aws(home.path, "up", "--port", "1025")
+    assert "It moves to port 1025 by `make down`" in elsewhere.stdout
     assert len(home.processes()) == 2  # one supervisor, one server
     down = run_local_aws(home.path, "down")
     assert down.returncode == 0

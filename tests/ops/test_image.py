@@ -178,7 +178,9 @@ def test_who_stops_watching_is_told_how_to_stop_the_build(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(image.time, "sleep", interrupt)
-    with pytest.raises(ToolError, match="goes on without being watched; to stop it: aws codebuild stop-build --id"):
+    monkeypatch.setenv("SHELL_PREFIX", "first; ")
+    said = "goes on without being watched; to stop it: first; aws codebuild stop-build --id"
+    with pytest.raises(ToolError, match=said):
         make_image(session, OUTPUTS, SOURCE)
     assert tag_in_use(session) == "none"
 

@@ -29,13 +29,19 @@ def test_the_table_has_the_best_trial_first_and_those_that_came_to_nothing_last(
     ]
     best_first = sorted(found, key=rank)
     shown = table([{**one, "chosen": chosen_by(one)} for one in best_first], [*map(loss_of, best_first)])
-    assert [line.split() for line in shown.splitlines()] == [
+    assert [line.split() for line in shown.splitlines()[:-1]] == [
         ["trial", "valid", "loss", "status", "batch-size", "learning-rate"],
         ["search-4", "0.2500", "Completed", "64", "0.0003"],
         ["search-2", "0.5000", "Completed", "64", "0.0003"],
         ["search-3", "0.1000", "Stopped", "64", "0.0003"],
         ["search-1", "-", "Failed", "64", "0.0003"],
     ]
+    assert "calibrated" in shown.splitlines()[-1]
+
+
+def test_a_tie_is_told() -> None:
+    found = [{**trial(f"search-{number}", "Completed", 0.0), "chosen": {}} for number in range(3)]
+    assert table(found, [0.0, 0.0, 0.5]).splitlines()[-1] == "2 are equally good; the first is taken."
 
 
 @pytest.mark.parametrize("text", ["0", "x", "", "-1", "101", "1.5", "--x"])

@@ -63,6 +63,8 @@ def test_a_content_is_decoded_once_ever(dogs: MakeDogs, tmp_path: Path, capsys: 
         (tmp_path / ".checked.json").write_text(spoil)
         assert prepare(source, target) == second
         assert "checking: 41/41 images" in capsys.readouterr().out
+    prepare(source, target)
+    assert "checking" not in capsys.readouterr().out  # nothing is left to check
 
 
 def test_copies_are_left_out_and_told(dogs: MakeDogs, tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def main() -> None:
     print(f"{figures['requests_per_second']:.1f} requests a second; answered: {answers}; {latencies}.")
     if status:
         raise ToolError(f"Some callers got what the function never promises; {OUT / 'report.html'} lists it.")
+    if "200" not in figures["answers"]:
+        raise ToolError("Nobody got an answer: `make releases` tells whether a model is in service.")
     print(f"The report: {OUT / 'report.html'}")
 
 
