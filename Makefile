@@ -41,7 +41,7 @@ help: ## list the targets
 
 .venv/installed: requirements.txt requirements-uv.txt
 	@ops/check_tools.sh
-	@echo "Installing the Python packages into .venv (once; about 6 GB, most of it PyTorch)" >&2
+	@echo "Installing the Python packages into .venv (once; about 8 GB, most of it PyTorch)" >&2
 	@python3 -m venv .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
 	@.venv/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --require-hashes -r requirements.txt

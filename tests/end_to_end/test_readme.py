@@ -19,7 +19,7 @@ BLOCKS = re.findall(
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's own files elsewhere, with a photograph to ask about; the packages stay where they are."""
+    """The repository's own files elsewhere, with the demo's photographs; the packages stay where they are."""
     folder = tmp_path_factory.mktemp("readme")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     for name in tracked.stdout.split("\0"):
@@ -27,9 +27,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "main" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / "main" / name)
     (folder / "main" / ".venv").symlink_to(REPOSITORY / ".venv")
-    draw_breeds(folder / "home" / "dogImages")
-    photograph = min((folder / "home" / "dogImages" / "test").rglob("*.jpg"))
-    shutil.copy(photograph, folder / "main" / "a-dog.jpg")
+    draw_breeds(folder / "main" / "build" / "demo" / "drawn")  # as `make demo` leaves them
     return folder
 
 
@@ -39,7 +37,7 @@ def test_the_commands_do_what_they_say(checkout: Path) -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "AWS_"))}
     environment = {
         **own,
-        "HOME": str(checkout / "home"),
+        "HOME": str(checkout),
         "PATH": f"{checkout}/main/.venv/bin:{own['PATH']}",
         "TF_PLUGIN_CACHE_DIR": own.get("TF_PLUGIN_CACHE_DIR", str(REPOSITORY / "build" / "terraform-plugins")),
     }
@@ -61,7 +59,7 @@ def test_the_commands_do_what_they_say(checkout: Path) -> None:
     finally:
         subprocess.run(["make", "down"], cwd=checkout / "main", env=environment, check=False, capture_output=True)
     assert re.search(r"^drawn_\w+ +[0-9.]+% ", said[0], flags=re.MULTILINE)
-    assert (checkout / "main" / "answer.json").is_file()
+    assert (checkout / "main" / "build" / "answer.json").is_file()
     assert "in service, 1 instance" in said[2]
     assert "Nothing is left over that bears its tags." in said[3]
     assert (checkout / "main" / "build" / "model" / "model.json").is_file()
