@@ -54,13 +54,13 @@ def test_the_last_blocks_learn_and_the_rest_stays(
 
 
 def test_the_stage_that_validates_better_is_exported(drawn: Path, tmp_path: Path, tiny_backbone: list[str]) -> None:
-    """From random weights there is much to gain by it, and with a tiny learning rate nothing."""
+    """From random weights there is much to gain by it, and with an absurd learning rate nothing."""
     fixed = [*tiny_backbone, "--epochs", "1", "--fine-tune-epochs", "3", "--fine-tune-blocks", str(MANY)]
     better = run_training(drawn, tmp_path / "better", *fixed, "--fine-tune-learning-rate", "0.003")
     stages = better.metrics["stages"]
     assert better.metrics["kept"] == "fine_tuning"
     assert stages["fine_tuning"]["valid_loss"] < stages["head"]["valid_loss"]
-    worse = run_training(drawn, tmp_path / "worse", *fixed, "--fine-tune-learning-rate", "3")
+    worse = run_training(drawn, tmp_path / "worse", *fixed, "--fine-tune-learning-rate", "0.3")
     stages = worse.metrics["stages"]
     assert worse.metrics["kept"] == "head"
     assert stages["fine_tuning"]["valid_loss"] >= stages["head"]["valid_loss"]
