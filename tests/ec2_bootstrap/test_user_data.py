@@ -17,6 +17,7 @@ import pytest
 from local_aws.home import REPOSITORY
 from tests.conftest import StandInUnderTest, wait_for
 
+pytestmark = pytest.mark.xdist_group("user_data")  # its instances run once, side by side
 TEMPLATE = REPOSITORY / "ec2_bootstrap" / "user_data.sh.tftpl"
 BUCKET = "instance-tests"
 SCRIPT = b"""

@@ -66,7 +66,7 @@ def trained(provisioned: Journey) -> tuple[Journey, str]:
     assert path.refuse("deploy") == "No trained model is there yet: run `make train-sagemaker` first."
     said = path.succeed("data", f"DATA={path.data}")
     assert "3 classes: 72 train, 18 valid, 18 test images." in said
-    said = path.succeed("train-sagemaker", "ARGS=--epochs 5 --calibration-images 16")
+    said = path.succeed("train-sagemaker", "ARGS=--epochs 5 --calibration-images 0")
     completed = re.search(r"Training job (\S+) completed: (.*)\.$", said, flags=re.MULTILINE)
     assert completed
     assert len(re.findall(r"(train:loss|valid:loss|valid:top1|test:top1|test:top5) [0-9.]+", completed[2])) == 5
@@ -170,7 +170,7 @@ def test_the_page_is_served_and_its_questions_are_signed(deployed: Journey) -> N
         assert answer.status == 200
         assert answer.json()["predictions"][0]["label"] == BREEDS[0]
         os.killpg(proxy.pid, signal.SIGINT)
-        assert proxy.stdout.read() == ""  # Ctrl-C is how it ends, and no error
+        assert "rror" not in proxy.stdout.read()  # Ctrl-C is how it ends
 
 
 def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:

@@ -98,6 +98,9 @@ def python_of(base: str) -> str:
     return name if works else sys.executable
 
 
+pytestmark = pytest.mark.xdist_group("image")  # it is made once
+
+
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     folder = tmp_path_factory.mktemp("image")

@@ -18,6 +18,7 @@ from training.train import main
 
 from .conftest import Trained, run_training
 
+pytestmark = pytest.mark.xdist_group("forks")  # their server is test_restart.py's
 RUNS = multiprocessing.get_context("forkserver")
 RUNS.set_forkserver_preload(["training.train"])
 

@@ -16,6 +16,7 @@ import pytest
 
 from training import checkpoint, train
 
+pytestmark = pytest.mark.xdist_group("forks")
 # Its server imports the training once; each run is then a fork that starts at once and dies alone.
 RUNS = multiprocessing.get_context("forkserver")
 RUNS.set_forkserver_preload(["training.train"])

@@ -137,6 +137,7 @@ def test_the_handlers_of_the_artifact_work_without_the_repository(trained: Train
     assert (code / "requirements.txt").read_text().count("==") == 3
 
 
+@pytest.mark.full
 def test_the_same_command_again_gives_the_same_weights(drawn: Path, tmp_path: Path, tiny_backbone: list[str]) -> None:
     """Into the same folder, as someone does who simply runs it again; test_restart.py has it for two folders."""
 
