@@ -6,9 +6,13 @@ Asks, and changes nothing. Exit status: 1 with any problem.
 """
 
 import argparse
+import contextlib
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -38,7 +42,36 @@ class Outputs(dict[str, Any]):
     """What Terraform made. A check that needs something that is not there is left out."""
 
     def __missing__(self, name: str) -> Any:
-        raise NotAsked(f"{f'there is no {name}' if self else 'nothing is provisioned'} yet: run `make infra`.")
+        raise NotAsked(f"there is no {name.replace('_', ' ')} yet: run `make infra`.")
+
+
+# What quotas are held against, by the names of outputs.
+_CONFIGURED = """jsonencode({
+  region = var.region,
+  training_instance_type = var.training_instance_type,
+  function_reserved_concurrency = var.function_reserved_concurrency,
+  billed = {
+    endpoint_instance_type = var.endpoint_instance_type, endpoint_instances = var.endpoint_scaling.min_instances
+  }
+})"""
+
+
+def configured(environment: str) -> dict[str, Any]:
+    """Of the outputs those that are known before anything is made: a quota takes days to come. Nothing where it fails.
+
+    Terraform evaluates the variables by themselves, without provider, state or credentials.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(REPOSITORY / "terraform" / "variables.tf", folder)
+        file = REPOSITORY / "terraform" / "environments" / f"{environment}.tfvars"
+        command = ["terraform", f"-chdir={folder}", "console", f"-var-file={file}"]
+        with contextlib.suppress(OSError, ValueError):
+            said = subprocess.run(
+                command, input=_CONFIGURED.replace("\n", ""), capture_output=True, text=True, check=False
+            ).stdout
+            values = json.loads(json.loads(said))  # what is null, Terraform's outputs lack, too
+            return {name: value for name, value in values.items() if value is not None}
+    return {}
 
 
 class Doctor:
@@ -165,11 +198,12 @@ def verdict(check: Callable[[], str]) -> tuple[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--outputs", type=Path, required=True)
-    path = parser.parse_args().outputs
+    path, environment = parser.parse_args().outputs, os.environ["ENV"]
     try:
-        doctor = Doctor(os.environ["ENV"], read_outputs(path))
+        outputs = read_outputs(path)
     except ToolError:  # nothing is provisioned, as the checks will say
-        doctor = Doctor(os.environ["ENV"], {})
+        outputs = configured(environment)
+    doctor = Doctor(environment, outputs)
     statuses = set()
     for check in doctor.checks():
         status, said = verdict(check)

@@ -18,7 +18,7 @@ from botocore.stub import Stubber
 
 from local_aws.home import REPOSITORY
 from ops import doctor as module
-from ops.doctor import Doctor, verdict
+from ops.doctor import Doctor, configured, verdict
 
 NAMED = "123456789012.dkr.ecr.us-east-1.amazonaws.com/dogbreed-dev-serving"
 OUTPUTS = {
@@ -71,7 +71,26 @@ def test_without_credentials_every_check_is_reported_and_says_what_to_do(tmp_pat
     assert lines["problem    credentials"].endswith("Log in, or name a profile: AWS_PROFILE=<its name>.")
     assert lines["problem    clock"].endswith("Nothing answers there: look at the network, and at HTTPS_PROXY.")
     assert lines["not asked  region"] == "it takes credentials that lead somewhere."
-    assert lines["not asked  training quota"] == "nothing is provisioned yet: run `make infra`."
+    assert lines["not asked  training quota"] == "it takes credentials that lead somewhere."
+    assert lines["not asked  buckets"] == "there is no data bucket yet: run `make infra`."
+
+
+def test_quotas_are_held_against_what_is_configured_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TF_VAR_training_instance_type", "ml.g5.xlarge")
+    found = configured("prod")
+    assert found == {
+        "region": "us-east-1",
+        "training_instance_type": "ml.g5.xlarge",
+        "function_reserved_concurrency": 100,
+        "billed": {"endpoint_instance_type": "ml.c7i.large", "endpoint_instances": 2},
+    }
+    monkeypatch.setenv("TF_VAR_function_reserved_concurrency", "null")
+    assert "function_reserved_concurrency" not in configured("dev")
+    monkeypatch.setenv("PATH", "")
+    assert configured("dev") == {}
+    assert capfd.readouterr() == ("", "")
 
 
 def test_without_the_stand_in_it_is_the_one_problem_and_what_only_aws_has_is_said_to_be_so(tmp_path: Path) -> None:
