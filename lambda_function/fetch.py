@@ -84,7 +84,7 @@ class _Job:
         try:
             for _ in range(1 + MAX_REDIRECTS):
                 target = self._get(url)
-                self._remaining_seconds()  # what was read when the caller hung up is but the beginning of an image
+                self._remaining_seconds()  # once the caller has hung up, nobody waits for where it leads
                 if isinstance(target, bytes):
                     self.outcome = target
                     return
@@ -95,8 +95,7 @@ class _Job:
         except TimeoutError:
             pass  # as the outcome says
         except (OSError, ValueError, http.client.HTTPException):
-            if time.monotonic() < self._deadline:
-                self.outcome = failed("The URL cannot be fetched.")
+            self.outcome = failed("The URL cannot be fetched.")
 
     def hang_up(self) -> None:
         """End whatever the thread waits for on its connection."""

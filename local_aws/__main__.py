@@ -25,7 +25,7 @@ def up(home: Home, port: str) -> str:
         raise StandInError(f"PORT is a number from 1 to {_LAST_PORT}, not {port!r}.")
     if record := home.read_record():
         elsewhere = port not in ("0", record["url"].rpartition(":")[2])
-        hint = f" It moves to port {port} by `make down`, with all that is in it gone, and `make up` again."
+        hint = f" It moves by `make down`, with which all that is in it goes, and `make up PORT={port}`."
         return f"The stand-in is already up at {record['url']}.{hint if elsewhere else ''}"
     home.kill_processes()
     home.create()
@@ -76,7 +76,7 @@ def require_up(home: Home) -> str:
 
 
 def shell_environment(home: Home) -> str:
-    """Lines for eval: point any AWS client at the stand-in and hide the user's own profiles."""
+    """Lines for eval: point any AWS client at the stand-in and hide the user's own profiles. Raises StandInError."""
     exports = [f"export {key}={shlex.quote(value)}" for key, value in client_environment(require_up(home)).items()]
     unsets = [f"unset {name}" for name in sorted(os.environ.keys() - without_aws(os.environ).keys())]
     return "\n".join([*unsets, *exports])
@@ -98,7 +98,11 @@ def main() -> int:
                 with home.lock():
                     print(down(home))
             case "env":
-                print(shell_environment(home))
+                try:
+                    print(shell_environment(home))
+                except StandInError:
+                    print("false")  # what is evaluated fails, too, before a command meets the user's own account
+                    raise
             case "leftovers":
                 from local_aws.leftovers import leftovers  # here, since boto3 takes most of a second to import
 

@@ -174,6 +174,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)  # as Ctrl-C: whatever ends the demo, its stand-in goes with it
     try:
+        if _FOLDER in Path(data).expanduser().resolve().parents:
+            raise StageError(f"Each demo empties build/demo first: move the photographs out of {data}.")
         with _only_demo():
             print(
                 "The whole path on this machine: no account, no Docker, nothing billed. What each target says goes to "

@@ -266,12 +266,12 @@ def _fire_alarm(record: Any) -> None:
         return
     cloudwatch, name = cloudwatch_backends[ACCOUNT_ID][REGION], alarms[0]["AlarmName"]
 
-    def set_state(reason: str, state: str) -> None:
-        if name in cloudwatch.alarms:  # it may be deleted meanwhile
-            cloudwatch.set_alarm_state(name, reason, "{}", state)
+    def calm_down() -> None:
+        if name in cloudwatch.alarms:  # it may have been deleted meanwhile
+            cloudwatch.set_alarm_state(name, "No more of it.", "{}", "OK")
 
-    set_state("Threshold Crossed: as the stand-in was asked to.", "ALARM")
-    quiet = threading.Timer(_ALARM_SECONDS, set_state, ("No more of it.", "OK"))
+    cloudwatch.set_alarm_state(name, "Threshold Crossed: as the stand-in was asked to.", "{}", "ALARM")
+    quiet = threading.Timer(_ALARM_SECONDS, calm_down)
     quiet.daemon = True
     quiet.start()
 

@@ -17,6 +17,10 @@ need() {
 }
 
 need Python 3.11 https://www.python.org/downloads < <(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null)
+if command -v python3 >/dev/null && ! python3 -c 'import ensurepip' >/dev/null 2>&1; then
+  echo "Python cannot make environments here: install python3-venv." >&2
+  status=1
+fi
 need Terraform 1.11 https://developer.hashicorp.com/terraform/install < <(terraform version 2>/dev/null | sed -n 's/^Terraform v//p')
 need git 2.0 https://git-scm.com/downloads < <(git --version 2>/dev/null | awk '{print $3}')
 exit $status

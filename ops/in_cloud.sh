@@ -10,7 +10,7 @@ if [ "$environment" = local ]; then
   variables=$("$repository/.venv/bin/python" -m local_aws env)
   eval "$variables"
   # Before a command that is proposed: the shell that it is typed into has the user's own account.
-  export SHELL_PREFIX="eval \"\$(make -s env)\"; "
+  export SHELL_PREFIX="eval \"\$(make -s env)\" && "
   where="the stand-in cloud on this machine, $AWS_ENDPOINT_URL"
 elif [ "${AWS_ACCESS_KEY_ID:-}" = stand-in ]; then
   echo "This shell points at the stand-in cloud (make env): open another one for ENV=$environment." >&2

@@ -29,8 +29,7 @@ def planned(command: list[str], *options: str) -> Iterator[tuple[dict[str, Any],
     terraform, *variables = command
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plan"
-        # What a check warns of, `make plan` and `make infra` tell at length.
-        plan = [terraform, "plan", f"-out={file}", "-compact-warnings", *options, *variables]
+        plan = [terraform, "plan", f"-out={file}", *options, *variables]
         if run_to_its_end(plan, stdout=subprocess.DEVNULL) != 0:
             raise PlanError("Terraform could not plan: the reason stands above.")
         shown = subprocess.run([terraform, "show", "-json", str(file)], stdout=subprocess.PIPE, check=False)
@@ -44,6 +43,7 @@ def apply(command: list[str]) -> bool:
     try:
         with planned(command) as (plan, file):
             print("\n".join(changes(plan)), flush=True)
+            # What a check warns of, `make plan` and `make infra` tell at length.
             return not plan["applyable"] or run_to_its_end([command[0], "apply", "-compact-warnings", str(file)]) == 0
     except PlanError:
         return False

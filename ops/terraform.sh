@@ -5,9 +5,15 @@ set -uo pipefail
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Ctrl-C reaches what reads from terraform as well, and terraform must be able to go on writing while it saves its state.
-run() { terraform -chdir="$(dirname "$0")/../terraform" "$@" 2> >(tee -i "$log" >&2); }
+run() {
+  local status
+  terraform -chdir="$(dirname "$0")/../terraform" "$@" 2> >(tee -i "$log" >&2)
+  status=$?
+  wait $! 2>/dev/null # until all of it is in the log
+  return $status
+}
 if [ "$1" = apply ]; then # and lists two dozen outputs, which go into a file
-  run "$@" | (trap '' INT; awk '/^Outputs:$/ {done = 1} !done {print; fflush()}')
+  run "$@" | (trap '' INT; awk '/^Outputs:$/ {done = 1} !done && !/without -compact-warnings/ {print; fflush()}')
   status=${PIPESTATUS[0]}
 else
   run "$@"

@@ -48,8 +48,9 @@ def table(found: list[dict[str, Any]], losses: list[float | None]) -> str:
         shown = f"{loss:.4f}" if loss is not None else "-"
         values = "".join(f"{float(trial['chosen'][name]):>15.4g}" for name in names)
         lines.append(f"{trial['TrainingJobName']:<28}{shown:>11}  {trial['TrainingJobStatus']:<10}{values}")
-    lines.append("The loss is of calibrated probabilities, so below those that a log shows by the epoch.")
-    if (equal := losses.count(losses[0])) > 1:
+    lines.append("A completed trial's loss is of calibrated probabilities, below what its log shows by the epoch.")
+    ends = [(trial["TrainingJobStatus"], loss) for trial, loss in zip(found, losses, strict=True)]
+    if (equal := ends.count(ends[0])) > 1:
         lines.append(f"{equal} are equally good; the first is taken.")
     return "\n".join(lines)
 
@@ -69,7 +70,7 @@ def main() -> None:
 
     session = boto3.Session(region_name=outputs["region"])
     name = search.launch_search(outputs, arguments.dataset, arguments.source, fixed, int(arguments.jobs))
-    print(f"Search {name} started: {arguments.jobs} trials, each as long as a training, two at a time.", flush=True)
+    print(f"Search {name} started: {arguments.jobs} trials; each computes its features anew.", flush=True)
     try:
         wait_for_the_end(session, name)
     except KeyboardInterrupt:

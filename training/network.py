@@ -62,8 +62,8 @@ def to_openvino(network: nn.Module, size: int) -> ov.Model:
     with warnings.catch_warnings():
         # The tracer warns of its own deprecation and of constants; neither is news to the user of a training log.
         warnings.simplefilter("ignore")
-        # Traced here, since OpenVINO would have it done twice, to compare, for a third of the time; nothing in a
-        # backbone depends on chance or on its input, and the tests hold what is exported against PyTorch.
+        # Traced here: OpenVINO would have it done twice, to compare, which takes a third of the time. The tests hold
+        # what is exported against PyTorch.
         traced = torch.jit.trace(network.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
         return ov.convert_model(traced, example_input=example, input=ov.PartialShape([-1, size, size, 3]))
 

@@ -195,6 +195,12 @@ def test_plain_aws_commands_work(deployed: Journey, tmp_path: Path) -> None:
     assert '"InService"' in done.stdout
     assert json.loads((tmp_path / "endpoint.json").read_text())["predictions"][0]["top"][0]["label"] == BREEDS[0]
     assert json.loads((tmp_path / "function.json").read_text())["statusCode"] == 400
+    # What a target proposes to be typed begins with what leads another shell to the same cloud.
+    ask = ["ops/in_cloud.sh", "local", "printenv", "SHELL_PREFIX"]
+    prefix = subprocess.run(ask, cwd=REPOSITORY, env=deployed.environment, capture_output=True, text=True, check=True)
+    command = ["bash", "-c", f"({prefix.stdout.strip()} {aws} s3 ls)"]
+    listed = subprocess.run(command, cwd=REPOSITORY, env=deployed.environment, capture_output=True, text=True)
+    assert "dogbreed-local-data-" in listed.stdout, listed.stderr
 
 
 @pytest.mark.full

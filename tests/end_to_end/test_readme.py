@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.drawn_breeds import draw_breeds
 from local_aws.home import REPOSITORY
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1700), pytest.mark.xdist_group("readme")]
@@ -19,7 +18,7 @@ BLOCKS = re.findall(
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's own files elsewhere, with the demo's photographs; the packages stay where they are."""
+    """The repository's own files elsewhere; the packages stay where they are."""
     folder = tmp_path_factory.mktemp("readme")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     for name in tracked.stdout.split("\0"):
@@ -27,7 +26,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "main" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, folder / "main" / name)
     (folder / "main" / ".venv").symlink_to(REPOSITORY / ".venv")
-    draw_breeds(folder / "main" / "build" / "demo" / "drawn")  # as `make demo` leaves them
     return folder
 
 
@@ -38,7 +36,6 @@ def test_the_commands_do_what_they_say(checkout: Path) -> None:
     environment = {
         **own,
         "HOME": str(checkout),
-        "PATH": f"{checkout}/main/.venv/bin:{own['PATH']}",
         "TF_PLUGIN_CACHE_DIR": own.get("TF_PLUGIN_CACHE_DIR", str(REPOSITORY / "build" / "terraform-plugins")),
     }
     environment.pop("PYTHONPATH", None)

@@ -36,9 +36,9 @@ def test_a_second_up_leaves_the_first_as_it_is(home: Home) -> None:
     second = run_local_aws(home.path, "up")
     assert (first.returncode, second.returncode) == (0, 0)
     assert "already up" in second.stdout
-    assert "port" not in second.stdout
+    assert "PORT" not in second.stdout
     elsewhere = run_local_aws(home.path, "up", "--port", "1025")
-    assert "It moves to port 1025 by `make down`" in elsewhere.stdout
+    assert "and `make up PORT=1025`" in elsewhere.stdout
     assert len(home.processes()) == 2  # one supervisor, one server
     down = run_local_aws(home.path, "down")
     assert down.returncode == 0
@@ -71,6 +71,8 @@ def test_env_before_up_is_refused_in_one_sentence(home: Home) -> None:
     env = run_local_aws(home.path, "env")
     assert env.returncode == 1
     assert env.stderr.strip() == "The stand-in is not up: run `make up` first."
+    evaluated = subprocess.run(["bash", "-c", f'eval "{env.stdout}" && echo reached'], capture_output=True, text=True)
+    assert (evaluated.returncode, evaluated.stdout) == (1, "")  # a command behind it would meet the user's own account
 
 
 def test_a_taken_port_is_named(home: Home) -> None:

@@ -76,8 +76,11 @@ def test_without_credentials_every_check_is_reported_and_says_what_to_do(tmp_pat
 
 
 def test_quotas_are_held_against_what_is_configured_before_anything_is_made(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Also after an init, whose backend the folder of variables does not have."""
+    (tmp_path / "terraform.tfstate").write_text('{"version": 3, "backend": {"type": "s3", "config": {}, "hash": 1}}')
+    monkeypatch.setenv("TF_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("TF_VAR_training_instance_type", "ml.g5.xlarge")
     found = configured("prod")
     assert found == {

@@ -193,6 +193,7 @@ def test_without_the_stand_in_a_target_says_so(tmp_path: Path) -> None:
         ("terraform", "Terraform v1.9.8", "Terraform 1.9.8 is too old: Terraform 1.11 or newer is needed"),
         ("python3", "3.10.4", "Python 3.10.4 is too old: Python 3.11 or newer is needed"),
         ("git", None, "git is missing"),
+        ("python3", '3.11.7; case "$2" in *ensurepip) exit 1; esac', "Python cannot make environments here"),
     ],
 )
 def test_a_missing_or_old_tool_is_named_in_one_line(

@@ -40,8 +40,9 @@ def test_the_table_has_the_best_trial_first_and_those_that_came_to_nothing_last(
 
 
 def test_a_tie_is_told() -> None:
-    found = [{**trial(f"search-{number}", "Completed", 0.0), "chosen": {}} for number in range(3)]
-    assert table(found, [0.0, 0.0, 0.5]).splitlines()[-1] == "2 are equally good; the first is taken."
+    ends = [("Completed", 0.0), ("Completed", 0.0), ("Completed", 0.5), ("Stopped", 0.0)]
+    found = [{**trial(f"search-{number}", *end), "chosen": {}} for number, end in enumerate(ends)]
+    assert table(found, [loss for _, loss in ends]).splitlines()[-1] == "2 are equally good; the first is taken."
 
 
 @pytest.mark.parametrize("text", ["0", "x", "", "-1", "101", "1.5", "--x"])
