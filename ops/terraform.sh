@@ -5,12 +5,9 @@ set -uo pipefail
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Ctrl-C reaches what reads from terraform as well, and terraform must be able to go on writing while it saves its state.
-run() {
-  local status
-  terraform -chdir="$(dirname "$0")/../terraform" "$@" 2> >(tee -i "$log" >&2)
-  status=$?
-  wait $! 2>/dev/null # until all of it is in the log
-  return $status
+run() { # in a pipeline, since a shell does not wait for what is behind >( )
+  { terraform -chdir="$(dirname "$0")/../terraform" "$@" 2>&1 >&3 3>&- | tee -i "$log" >&2; } 3>&1
+  return "${PIPESTATUS[0]}"
 }
 if [ "$1" = apply ]; then # and lists two dozen outputs, which go into a file
   run "$@" | (trap '' INT; awk '/^Outputs:$/ {done = 1} !done && !/without -compact-warnings/ {print; fflush()}')
