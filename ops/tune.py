@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from ops.outputs import ToolError, goes_on, read_outputs, run
+from ops.outputs import ToolError, columns, goes_on, read_outputs, run
 from ops.train import ask_whether_to_stop, hyperparameters, report, see_through
 
 MOST_JOBS = 100
@@ -43,11 +43,12 @@ def wait_for_the_end(session: boto3.Session, name: str) -> None:
 def table(found: list[dict[str, Any]], losses: list[float | None]) -> str:
     """A line a trial, best first, and how they were compared."""
     names = sorted({name for trial in found for name in trial["chosen"]})
-    lines = [f"{'trial':<28}{'valid loss':>11}  {'status':<10}" + "".join(f"{name:>15}" for name in names)]
+    rows = [["trial", "valid loss", "status", *names]]
     for trial, loss in zip(found, losses, strict=True):
+        values = [f"{float(trial['chosen'][name]):.4g}" for name in names]
         shown = f"{loss:.4f}" if loss is not None else "-"
-        values = "".join(f"{float(trial['chosen'][name]):>15.4g}" for name in names)
-        lines.append(f"{trial['TrainingJobName']:<28}{shown:>11}  {trial['TrainingJobStatus']:<10}{values}")
+        rows.append([trial["TrainingJobName"], shown, trial["TrainingJobStatus"], *values])
+    lines = [columns(rows)]
     lines.append("A completed trial's loss is of calibrated probabilities, below what its log shows by the epoch.")
     ends = [(trial["TrainingJobStatus"], loss) for trial, loss in zip(found, losses, strict=True)]
     if (equal := ends.count(ends[0])) > 1:
