@@ -51,7 +51,8 @@ def remedy(error: Exception | str) -> str:
 
 def goes_on(what: str, command: str) -> ToolError:
     """To raise when the watching ends and not what was watched; `command` stops that, by the AWS CLI."""
-    stop = f"({prefix}aws {command})" if (prefix := os.environ.get("SHELL_PREFIX")) else f"aws {command}"
+    aws = f".venv/bin/aws {command}"
+    stop = f"({prefix}{aws})" if (prefix := os.environ.get("SHELL_PREFIX")) else aws
     return ToolError(f"{what} goes on without being watched; to stop it: {stop}")
 
 

@@ -179,7 +179,7 @@ def test_who_stops_watching_is_told_how_to_stop_the_build(
 
     monkeypatch.setattr(image.time, "sleep", interrupt)
     monkeypatch.setenv("SHELL_PREFIX", "first && ")
-    said = r"goes on without being watched; to stop it: \(first && aws codebuild stop-build --id \S+\)$"
+    said = r"goes on without being watched; to stop it: \(first && \.venv/bin/aws codebuild stop-build --id \S+\)$"
     with pytest.raises(ToolError, match=said):
         make_image(session, OUTPUTS, SOURCE)
     assert tag_in_use(session) == "none"
