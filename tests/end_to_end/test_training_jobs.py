@@ -265,11 +265,19 @@ def test_a_bucket_that_goes_midway_is_told(path: Journey, tmp_path: Path) -> Non
     process = begin(path, log := tmp_path / "log", ARGUMENTS)
     wait_for(lambda: log.exists() and "phase=features" in log.read_text(), 120)
     s3 = path.client("s3")
-    for version in s3.list_object_versions(Bucket=ARTIFACTS).get("Versions", []):
-        s3.delete_object(Bucket=ARTIFACTS, Key=version["Key"], VersionId=version["VersionId"])
-    for marker in s3.list_object_versions(Bucket=ARTIFACTS).get("DeleteMarkers", []):
-        s3.delete_object(Bucket=ARTIFACTS, Key=marker["Key"], VersionId=marker["VersionId"])
-    s3.delete_bucket(Bucket=ARTIFACTS)
+
+    def is_gone() -> bool:
+        for kind in ("Versions", "DeleteMarkers"):
+            for one in s3.list_object_versions(Bucket=ARTIFACTS).get(kind, []):
+                s3.delete_object(Bucket=ARTIFACTS, Key=one["Key"], VersionId=one["VersionId"])
+        try:
+            s3.delete_bucket(Bucket=ARTIFACTS)
+        except s3.exceptions.ClientError as error:  # the job has written again meanwhile
+            assert error.response["Error"]["Code"] == "BucketNotEmpty"
+            return False
+        return True
+
+    wait_for(is_gone)
     assert process.wait(120) != 0
     said = log.read_text()
     assert "Traceback" not in said
