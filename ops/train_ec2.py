@@ -77,7 +77,8 @@ def check_free(s3: Any, bucket: str, run_id: str) -> None:
     has_model = there(f"runs/{run_id}/output/model.tar.gz")
     if has_model or (there(f"runs/{run_id}/") and not there(f"checkpoints/{run_id}/")):
         raise ToolError(f"There is a run {run_id} already: choose another RUN, or leave it out.")
-    s3.delete_object(Bucket=bucket, Key=f"runs/{run_id}/status.json")  # of an attempt before this one
+    for name in ("status.json", "log.txt"):  # of an attempt before this one: shown, they would stand for the new ones
+        s3.delete_object(Bucket=bucket, Key=f"runs/{run_id}/{name}")
 
 
 def read(s3: Any, bucket: str, key: str) -> bytes:
