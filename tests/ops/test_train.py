@@ -3,11 +3,14 @@
 import io
 from pathlib import Path
 
+import boto3
+import moto
 import pytest
 from botocore.exceptions import ClientError
 
 from ops.outputs import ToolError, remedy, run
 from ops.train import ask_whether_to_stop, hyperparameters, start
+from ops.train_ec2 import check_free, read
 
 
 def test_arguments_become_hyperparameters() -> None:
@@ -77,3 +80,19 @@ def test_an_instance_that_does_not_come_says_what_to_do(said: str, advice: str) 
 def test_a_job_that_found_no_capacity_says_what_to_do() -> None:
     assert remedy("CapacityError: Unable to provision requested ML compute capacity.").endswith("or later.")
     assert remedy("AlgorithmError: The data are of the wrong kind., exit code: 1") == ""
+
+
+@moto.mock_aws
+def test_a_run_that_goes_on_shows_nothing_of_the_attempt_before() -> None:
+    """Its old log would be printed, and as much left out of the new one; its old status would end the watching."""
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    s3.create_bucket(Bucket="artifacts")
+    for key in ("runs/stopped/log.txt", "runs/stopped/status.json", "checkpoints/stopped/training/head"):
+        s3.put_object(Bucket="artifacts", Key=key, Body=b"{}")
+    check_free(s3, "artifacts", "stopped")
+    assert read(s3, "artifacts", "runs/stopped/log.txt") == read(s3, "artifacts", "runs/stopped/status.json") == b""
+    assert read(s3, "artifacts", "checkpoints/stopped/training/head") == b"{}"
+    s3.put_object(Bucket="artifacts", Key="runs/done/log.txt", Body=b"{}")
+    with pytest.raises(ToolError, match="There is a run done already"):
+        check_free(s3, "artifacts", "done")
+    assert read(s3, "artifacts", "runs/done/log.txt") == b"{}"
